@@ -1,0 +1,143 @@
+//! The two traits at the storage boundary: reading and owning a world state.
+
+use std::path::PathBuf;
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+
+use crate::{Account, Batch, StateDiff};
+
+/// Read access to one world state: the accounts, storage and code as of one block.
+///
+/// Used as `&dyn Database`. The journal remembers every account and slot it has read, so the
+/// virtual call is paid once per cold access and never per opcode.
+pub trait Database: Send + Sync {
+    /// The account at `address`, or `None` where the state trie has no leaf for it.
+    ///
+    /// `None` and an empty account are different before EIP-161. A backend that cannot tell them
+    /// apart answers [`DbError::Ambiguous`] for those hard forks. The account also says whether
+    /// it has any storage, which creation must know (EIP-7610).
+    fn account(&self, address: Address) -> Result<Option<Account>, DbError>;
+
+    /// The word at `slot` of `address`. A slot never written reads as zero.
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, DbError>;
+
+    /// The code with keccak-256 hash `code_hash`; [`DbError::MissingCode`] if it is not stored.
+    ///
+    /// Never asked for [`KECCAK_EMPTY`](crate::KECCAK_EMPTY).
+    fn code(&self, code_hash: B256) -> Result<Bytes, DbError>;
+
+    /// The hash of block `number`. Callers ask only for the 256 blocks `BLOCKHASH` can reach.
+    fn block_hash(&self, number: u64) -> Result<B256, DbError>;
+}
+
+/// Names a snapshot of one backend. Ids grow; reverting to one forgets all later ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SnapshotId(pub u64);
+
+/// A world state that can be changed, as a whole or not at all.
+pub trait StateBackend: Database {
+    /// Makes `diff` part of the state: all of it, or on an error none of it.
+    ///
+    /// Deleting an account deletes its storage; a slot set to zero is gone. How durable the
+    /// change is when this returns is the backend's configuration.
+    fn commit(&mut self, diff: &StateDiff) -> Result<(), DbError>;
+
+    /// Root of the Merkle Patricia trie over the present state (Yellow Paper, appendix D).
+    fn state_root(&self) -> Result<B256, DbError>;
+
+    /// Remembers the present state under an id. Snapshots nest.
+    fn snapshot(&mut self) -> Result<SnapshotId, DbError>;
+
+    /// Returns to the state of `id`, forgetting it and all later snapshots.
+    fn revert(&mut self, id: SnapshotId) -> Result<(), DbError>;
+
+    /// Forgets `id` and all later snapshots, keeping the present state.
+    fn release(&mut self, id: SnapshotId) -> Result<(), DbError>;
+
+    /// Records the hash that [`Database::block_hash`] answers for block `number`.
+    fn set_block_hash(&mut self, number: u64, hash: B256) -> Result<(), DbError>;
+
+    /// `self` as the read half. Trait objects need the step spelled out.
+    fn as_database(&self) -> &dyn Database;
+
+    /// Starts a batch: changes by hand that are committed whole or dropped whole.
+    fn batch(&mut self) -> Batch<'_>;
+}
+
+/// What can go wrong below the database traits.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DbError {
+    /// An account refers to code that is not stored.
+    #[error("no code with hash {code_hash} in the database")]
+    MissingCode {
+        /// The hash asked for.
+        code_hash: B256,
+    },
+
+    /// The backend cannot tell an absent account from an empty one (matters before EIP-161).
+    #[error("account {address}: cannot tell absent from empty before Spurious Dragon")]
+    Ambiguous {
+        /// The account asked for.
+        address: Address,
+    },
+
+    /// No hash is known for a block that `BLOCKHASH` can reach.
+    #[error("no hash of block {number} in the database")]
+    MissingBlockHash {
+        /// The block asked for.
+        number: u64,
+    },
+
+    /// The snapshot was never made, or was reverted past or released.
+    #[error("no snapshot {}", id.0)]
+    UnknownSnapshot {
+        /// The id asked for.
+        id: SnapshotId,
+    },
+
+    /// The operating system refused to open, read or write.
+    #[error("{}: cannot {action}: {source}", path.display())]
+    Io {
+        /// What was attempted, as a verb phrase.
+        action: &'static str,
+        /// File or folder.
+        path: PathBuf,
+        /// The refusal.
+        source: std::io::Error,
+    },
+
+    /// Another process holds the store.
+    #[error("{}: in use by another process", path.display())]
+    Locked {
+        /// File or folder.
+        path: PathBuf,
+    },
+
+    /// Stored bytes do not read back as what was written. Nothing was changed.
+    #[error("{}: damaged: {what}", path.display())]
+    Corrupt {
+        /// File or folder.
+        path: PathBuf,
+        /// Which record, what was found and what was expected.
+        what: String,
+    },
+
+    /// A configuration string or file asks for something that does not exist.
+    #[error("database {config:?}: {what}")]
+    Config {
+        /// The text as it was given.
+        config: String,
+        /// The faulty part and what was expected.
+        what: String,
+    },
+
+    /// The engine below failed in a way of its own.
+    #[error("{context}: {source}")]
+    Engine {
+        /// Where and what, such as `./state: commit`.
+        context: String,
+        /// The engine's own error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}

@@ -1,0 +1,41 @@
+//! The vocabulary of zvm: hard forks, the two database traits, the state diff, and what a
+//! transaction and its block environment look like to the machine.
+//!
+//! Everything in the house speaks in these types. A [`Database`] is read, execution yields a
+//! [`StateDiff`], and a [`StateBackend`] commits it.
+//!
+//! ```
+//! use zvm_core::{AccountDiff, AccountInfo, Address, StateDiff, U256};
+//!
+//! let alice = Address::repeat_byte(0xa1);
+//! let rich = AccountInfo { balance: U256::from(10), ..AccountInfo::default() };
+//! let mut mint = StateDiff::default();
+//! mint.accounts.insert(alice, AccountDiff { new: Some(rich), ..AccountDiff::default() });
+//!
+//! // Diffs compose: minting and then undoing it leaves nothing.
+//! let nothing = mint.clone().then(mint.invert());
+//! assert!(nothing.is_empty());
+//! ```
+//!
+//! Not here: any I/O. Backends live in `zvm-state`, execution in `zvm-evm`.
+
+mod account;
+mod batch;
+mod block;
+mod database;
+mod diff;
+mod spec;
+mod transaction;
+
+pub use alloy_primitives::{
+    Address, B256, Bytes, Log, LogData, TxKind, U256, address, b256, bytes, hex, keccak256, map,
+    uint,
+};
+
+pub use account::{Account, AccountInfo, EMPTY_ROOT, KECCAK_EMPTY};
+pub use batch::Batch;
+pub use block::{BlobParams, BlockEnv};
+pub use database::{Database, DbError, SnapshotId, StateBackend};
+pub use diff::{AccountDiff, SlotDiff, StateDiff};
+pub use spec::{SpecId, UnknownSpec};
+pub use transaction::{AccessListItem, Authorization, SignedAuthorization, Transaction, TxType};

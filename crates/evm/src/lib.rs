@@ -1,0 +1,15 @@
+//! The gas-metered stack machine: bytecode, opcodes, gas, frames, journal, transactions, tracers.
+//!
+//! Not here: backends (`zvm-state`) and tries (`zvm-trie`). This crate opens no file and no socket.
+
+mod config;
+mod error;
+mod evm;
+mod outcome;
+mod tracer;
+
+pub use config::{Checks, Config};
+pub use error::{ExecError, InvalidTransaction};
+pub use evm::{Evm, Message};
+pub use outcome::{Executed, Halt, Outcome, SuccessReason};
+pub use tracer::{CallEnd, CallKind, CallStart, NoTracer, Step, StepEnd, Tracer};
