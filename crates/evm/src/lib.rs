@@ -3,12 +3,15 @@
 //! Not here: backends (`zvm-state`) and tries (`zvm-trie`). This crate opens no file and no socket.
 
 mod config;
+mod disasm;
 mod error;
 mod evm;
+pub mod opcode;
 mod outcome;
 mod tracer;
 
 pub use config::{Checks, Config};
+pub use disasm::{Instruction, disassemble};
 pub use error::{ExecError, InvalidTransaction};
 pub use evm::{Evm, Message};
 pub use outcome::{Executed, Halt, Outcome, SuccessReason};
