@@ -1,3 +1,125 @@
-//! (being built)
+//! `cargo xtask …`: set-up and routine commands, with nothing to install by hand.
+//!
+//! Every command is a row of [`COMMANDS`]: its words, its help and the function that does it. All
+//! work is done by `cargo` and by the binaries it builds; this program only knows which to call.
+//! Exit codes are those of the program that failed, and 2 for wrong use.
 
-fn main() {}
+mod commands;
+#[cfg(test)]
+mod house;
+mod step;
+
+use std::process::ExitCode;
+
+use step::Failure;
+
+/// One row of the help.
+struct Command {
+    name: &'static str,
+    /// Arguments as the help shows them.
+    usage: &'static str,
+    about: &'static str,
+    run: fn(&[String]) -> Result<(), Failure>,
+}
+
+/// Every command, in the order a newcomer needs them.
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "demo",
+        usage: "[ARG…]",
+        about: "Build zvm and run `zvm demo`: deploy a token on a database file, use it, read it back",
+        run: commands::demo,
+    },
+    Command {
+        name: "test",
+        usage: "",
+        about: "Run every test, doc test and bounded fuzz run, and the official fixtures if present",
+        run: commands::test,
+    },
+    Command {
+        name: "check",
+        usage: "",
+        about: "Everything a change must pass: format, lints, tests, documentation",
+        run: commands::check,
+    },
+    Command {
+        name: "conformance",
+        usage: "[PATH…]",
+        about: "Run official state tests; default: $ZVM_FIXTURES, else ../shared/fixtures",
+        run: commands::conformance,
+    },
+    Command {
+        name: "bench",
+        usage: "[ARG…]",
+        about: "Compare with other engines; arguments go to the benches",
+        run: commands::bench,
+    },
+    Command {
+        name: "fuzz",
+        usage: "diff --cases N --seed S | TARGET [ARG…]",
+        about: "Compare random programs with revm, or fuzz a decoder with cargo-fuzz",
+        run: commands::fuzz,
+    },
+    Command { name: "help", usage: "", about: "Print this", run: help },
+];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let Err(failure) = dispatch(&args) else { return ExitCode::SUCCESS };
+    eprintln!("xtask: {failure}");
+    if let Failure::Usage(_) = failure {
+        eprintln!("`cargo xtask help` lists the commands");
+    }
+    failure.exit_code()
+}
+
+fn dispatch(args: &[String]) -> Result<(), Failure> {
+    let Some((name, rest)) = args.split_first() else {
+        return Err(Failure::Usage("no command".to_owned()));
+    };
+    let name = if matches!(name.as_str(), "-h" | "--help") { "help" } else { name };
+    match COMMANDS.iter().find(|command| command.name == name) {
+        Some(command) if command.usage.is_empty() && !rest.is_empty() => {
+            Err(Failure::Usage(format!("`{name}` takes no arguments, found {:?}", rest[0])))
+        }
+        Some(command) => (command.run)(rest),
+        None => Err(Failure::Usage(format!("unknown command {name:?}"))),
+    }
+}
+
+fn help(_: &[String]) -> Result<(), Failure> {
+    println!("Usage: cargo xtask COMMAND\n");
+    for Command { name, usage, about, .. } in COMMANDS {
+        println!("  {}\n      {about}", format!("{name} {usage}").trim_end());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usage_error(args: &[&str]) -> String {
+        let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
+        match dispatch(&args) {
+            Err(Failure::Usage(message)) => message,
+            other => panic!("expected wrong use, found {other:?}"),
+        }
+    }
+
+    #[test]
+    fn wrong_use_names_the_faulty_word() {
+        assert!(usage_error(&[]).contains("no command"));
+        assert!(usage_error(&["tset"]).contains("\"tset\""));
+        assert!(usage_error(&["test", "--release"]).contains("\"--release\""));
+        assert!(usage_error(&["fuzz"]).contains("diff"));
+        assert!(usage_error(&["fuzz", "no_such_target"]).contains("no_such_target"));
+    }
+
+    #[test]
+    fn help_asked_for_is_no_error() {
+        for word in ["help", "--help", "-h"] {
+            dispatch(&[word.to_owned()]).unwrap();
+        }
+    }
+}

@@ -1,0 +1,41 @@
+# Routine commands, for those who have `just`; each is one line of `cargo xtask` or `cargo`.
+
+# list the commands
+default:
+    @just --list
+
+# deploy a token on a database file, use it, read it back
+demo *ARGS:
+    cargo xtask demo {{ARGS}}
+
+# every test, and the official fixtures if present
+test:
+    cargo xtask test
+
+# format, lints, tests and docs: what a change must pass
+check:
+    cargo xtask check
+
+# format the code
+fmt:
+    cargo fmt --all
+
+# official state tests
+conformance *PATHS:
+    cargo xtask conformance {{PATHS}}
+
+# compare with other engines
+bench *ARGS:
+    cargo xtask bench {{ARGS}}
+
+# compare random programs with revm
+fuzz-diff *ARGS:
+    cargo xtask fuzz diff {{ARGS}}
+
+# fuzz one decoder with cargo-fuzz
+fuzz TARGET *ARGS:
+    cargo xtask fuzz {{TARGET}} {{ARGS}}
+
+# read the book (needs mdbook)
+book:
+    mdbook serve docs --open

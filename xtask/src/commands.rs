@@ -1,0 +1,119 @@
+//! What each command does, step by step.
+
+use std::{
+    ffi::{OsStr, OsString},
+    process::Command,
+};
+
+use crate::step::{Failure, cargo, fixtures, root, run, succeeds};
+
+/// The main job. Built in release, because what it prints is what a user will see every day.
+pub(crate) fn demo(args: &[String]) -> Result<(), Failure> {
+    need_c_compiler()?;
+    zvm(["demo"].iter().map(OsStr::new).chain(args.iter().map(OsStr::new)))
+}
+
+/// Unit, integration and doc tests with debug assertions and overflow checks on; then the official
+/// fixtures with the release binary, the one that users run.
+///
+/// Two profiles, so what both need is compiled twice. The release build is the default features of
+/// one binary, a small part of the whole, and it is the only way to test what is shipped.
+pub(crate) fn test(_: &[String]) -> Result<(), Failure> {
+    need_c_compiler()?;
+    run(&mut cargo(["test", "--workspace", "--no-fail-fast"]))?;
+    if fixtures().is_some() {
+        conformance(&[])
+    } else {
+        eprintln!("xtask: official state tests NOT run: {NO_FIXTURES}");
+        Ok(())
+    }
+}
+
+/// What a change must pass before it lands.
+pub(crate) fn check(_: &[String]) -> Result<(), Failure> {
+    run(&mut cargo(["fmt", "--all", "--check"]))?;
+    run(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    test(&[])?;
+    run(cargo(["doc", "--workspace", "--lib", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// `zvm statetest` in release on the given files, folders and archives.
+pub(crate) fn conformance(paths: &[String]) -> Result<(), Failure> {
+    let paths: Vec<OsString> = if paths.is_empty() {
+        vec![fixtures().ok_or_else(|| Failure::Missing(NO_FIXTURES.to_owned()))?.into()]
+    } else {
+        paths.iter().map(OsString::from).collect()
+    };
+    zvm(std::iter::once(OsString::from("statetest")).chain(paths))
+}
+
+/// The comparison benches; they have a crate of their own so that nothing else builds the peers.
+pub(crate) fn bench(args: &[String]) -> Result<(), Failure> {
+    need_c_compiler()?;
+    run(cargo(["bench", "--package", "zvm-benches", "--"]).args(args))
+}
+
+/// The differential fuzzer, or a cargo-fuzz target by its name.
+pub(crate) fn fuzz(args: &[String]) -> Result<(), Failure> {
+    let targets = fuzz_targets();
+    let known = || format!("one of: diff {}", targets.join(" "));
+    let Some((name, rest)) = args.split_first() else {
+        return Err(Failure::Usage(format!("`fuzz` needs a target, {}", known())));
+    };
+    if name == "diff" {
+        let example =
+            ["run", "--release", "--package", "zvm-tests", "--example", "fuzz_diff", "--"];
+        return run(cargo(example).args(rest));
+    }
+    if !targets.contains(name) {
+        return Err(Failure::Usage(format!("unknown fuzz target {name:?}, expected {}", known())));
+    }
+    // Through rustup, because libFuzzer needs nightly whatever toolchain runs this program.
+    let cargo_fuzz = || {
+        let mut command = Command::new("rustup");
+        command.current_dir(root()).args(["run", "nightly", "cargo", "fuzz"]);
+        command
+    };
+    if !succeeds(cargo_fuzz().arg("--version")) {
+        return Err(Failure::Missing(
+            "cargo-fuzz on a nightly toolchain is missing; get both with \
+             `rustup toolchain install nightly` and `cargo install cargo-fuzz`"
+                .to_owned(),
+        ));
+    }
+    run(cargo_fuzz().args(["run", name]).args(rest))
+}
+
+/// What to do where there are no fixtures.
+const NO_FIXTURES: &str = "no fixtures found; set ZVM_FIXTURES to a folder that holds them \
+    (looked in ../shared/fixtures beside the repository)";
+
+/// Builds the release binary with default features and runs it.
+fn zvm<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Result<(), Failure> {
+    run(cargo(["run", "--release", "--package", "zvm-cli", "--bin", "zvm", "--"]).args(args))
+}
+
+/// The cryptography behind the precompiles has parts in C and assembly.
+fn need_c_compiler() -> Result<(), Failure> {
+    let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
+    if succeeds(Command::new(&compiler).arg("--version")) {
+        return Ok(());
+    }
+    Err(Failure::Missing(format!(
+        "no C compiler ({} does not run); get one with `apt install gcc libc6-dev`, \
+         `dnf install gcc` or `xcode-select --install`, or set CC",
+        compiler.display()
+    )))
+}
+
+/// The names of the cargo-fuzz targets, sorted.
+fn fuzz_targets() -> Vec<String> {
+    let files = std::fs::read_dir(root().join("fuzz/fuzz_targets")).into_iter().flatten().flatten();
+    let mut names: Vec<String> = files
+        .map(|file| file.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+        .collect();
+    names.sort();
+    names
+}
