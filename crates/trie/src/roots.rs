@@ -1,0 +1,150 @@
+//! The tries of the protocol: which keys they use and how their values are written.
+
+use alloy_rlp::Encodable;
+use zvm_core::{AccountInfo, Address, B256, EMPTY_ROOT, U256, keccak256};
+
+use crate::RootBuilder;
+
+/// Root of the world state: `keccak(address)` to `[nonce, balance, storage root, code hash]`.
+///
+/// Accounts in any order, each address once; the last part of an item is the storage root.
+///
+/// # Panics
+///
+/// If an address comes twice.
+pub fn state_root(accounts: impl IntoIterator<Item = (Address, AccountInfo, B256)>) -> B256 {
+    let mut leaves: Vec<_> = accounts
+        .into_iter()
+        .map(|(address, info, storage_root)| (keccak256(address), info, storage_root))
+        .collect();
+    leaves.sort_unstable_by_key(|leaf| leaf.0);
+    let mut trie = RootBuilder::default();
+    for (hash, info, storage_root) in &leaves {
+        trie.push_account(*hash, info, *storage_root);
+    }
+    trie.finish()
+}
+
+/// Root of an account's storage: `keccak(slot)` to the word without leading zeros.
+///
+/// Slots in any order, each once. A word of zero is an absent slot and is passed over.
+///
+/// # Panics
+///
+/// If a slot comes twice.
+pub fn storage_root(slots: impl IntoIterator<Item = (U256, U256)>) -> B256 {
+    let mut leaves: Vec<_> = slots
+        .into_iter()
+        .filter(|(_, word)| !word.is_zero())
+        .map(|(slot, word)| (keccak256(slot.to_be_bytes::<32>()), word))
+        .collect();
+    if leaves.is_empty() {
+        return EMPTY_ROOT;
+    }
+    leaves.sort_unstable_by_key(|leaf| leaf.0);
+    let mut trie = RootBuilder::default();
+    for (hash, word) in leaves {
+        trie.push_word(hash, word);
+    }
+    trie.finish()
+}
+
+/// Root of a list: `rlp(index)` to the item. Transactions, receipts and withdrawals of a block.
+pub fn ordered_root<V: AsRef<[u8]>>(items: &[V]) -> B256 {
+    // The order of rlp(index): 1 to 127 are single bytes below rlp(0) = 0x80, all others above.
+    let single_bytes = 1..items.len().min(128);
+    let longer = 128..items.len();
+    let mut key = Vec::with_capacity(9);
+    let mut trie = RootBuilder::default();
+    for index in single_bytes.chain(0..items.len().min(1)).chain(longer) {
+        key.clear();
+        index.encode(&mut key);
+        trie.push(&key, items[index].as_ref());
+    }
+    trie.finish()
+}
+
+/// Root over keys as they are, in any order, each once. An empty value is an absent entry.
+///
+/// # Panics
+///
+/// If a key comes twice.
+pub fn trie_root<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+    entries: impl IntoIterator<Item = (K, V)>,
+) -> B256 {
+    let mut entries: Vec<_> = entries.into_iter().collect();
+    entries.sort_unstable_by(|(a, _), (b, _)| a.as_ref().cmp(b.as_ref()));
+    let mut trie = RootBuilder::default();
+    for (key, value) in &entries {
+        trie.push(key.as_ref(), value.as_ref());
+    }
+    trie.finish()
+}
+
+impl RootBuilder {
+    /// Adds an account under `hash`, the keccak-256 of its address.
+    ///
+    /// # Panics
+    ///
+    /// As [`push`](Self::push).
+    pub fn push_account(&mut self, hash: B256, info: &AccountInfo, storage_root: B256) {
+        self.push_with(hash.as_slice(), |out| {
+            let payload_length = info.nonce.length() + info.balance.length() + 2 * 33;
+            alloy_rlp::Header { list: true, payload_length }.encode(out);
+            info.nonce.encode(out);
+            info.balance.encode(out);
+            storage_root.encode(out);
+            info.code_hash.encode(out);
+        });
+    }
+
+    /// Adds a storage word under `hash`, the keccak-256 of its slot. Zero is passed over.
+    ///
+    /// # Panics
+    ///
+    /// As [`push`](Self::push).
+    pub fn push_word(&mut self, hash: B256, word: U256) {
+        if !word.is_zero() {
+            self.push_with(hash.as_slice(), |out| word.encode(out));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_entries_give_the_empty_root() {
+        assert_eq!(state_root([]), EMPTY_ROOT);
+        assert_eq!(storage_root([]), EMPTY_ROOT);
+        assert_eq!(ordered_root::<Vec<u8>>(&[]), EMPTY_ROOT);
+        assert_eq!(trie_root::<Vec<u8>, Vec<u8>>([]), EMPTY_ROOT);
+    }
+
+    #[test]
+    fn zero_words_are_absent() {
+        let one = [(U256::from(7), U256::from(1))];
+        let with_zero = [(U256::from(8), U256::ZERO), one[0]];
+        assert_eq!(storage_root(with_zero), storage_root(one));
+        assert_eq!(storage_root([with_zero[0]]), EMPTY_ROOT);
+    }
+
+    #[test]
+    fn a_root_node_below_32_bytes_is_hashed_all_the_same() {
+        // [hp("a", leaf), "b"] = c4 82 20 61 62
+        assert_eq!(trie_root([("a", "b")]), keccak256([0xc4, 0x82, 0x20, 0x61, 0x62]));
+    }
+
+    #[test]
+    fn values_sit_in_branches_where_keys_continue() {
+        // "" and "a": a branch with a value at the root, its one child under nibble 6.
+        let root = trie_root([("", "v"), ("a", "b")]);
+        let mut branch = vec![0xd3];
+        branch.extend([0x80; 6]);
+        branch.extend([0xc2, 0x31, b'b']);
+        branch.extend([0x80; 9]);
+        branch.push(b'v');
+        assert_eq!(root, keccak256(branch));
+    }
+}
