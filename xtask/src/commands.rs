@@ -84,6 +84,25 @@ pub(crate) fn fuzz(args: &[String]) -> Result<(), Failure> {
     run(cargo_fuzz().args(["run", name]).args(rest))
 }
 
+/// The compiled contracts are in the repository, so only who changes a source needs this.
+pub(crate) fn contracts(args: &[String]) -> Result<(), Failure> {
+    let script = match args {
+        [] => "build",
+        [flag] if flag == "--check" => "check",
+        _ => return Err(Failure::Usage(format!("`contracts` takes --check, found {args:?}"))),
+    };
+    let npm = || {
+        let mut command = Command::new("npm");
+        command.current_dir(root().join("contracts"));
+        command
+    };
+    if !succeeds(npm().arg("--version")) {
+        return Err(Failure::Missing("Node.js with npm is missing, see https://nodejs.org".into()));
+    }
+    run(npm().args(["install", "--no-audit", "--no-fund"]))?;
+    run(npm().args(["run", script]))
+}
+
 /// What to do where there are no fixtures.
 const NO_FIXTURES: &str = "no fixtures found; set ZVM_FIXTURES to a folder that holds them \
     (looked in ../shared/fixtures beside the repository)";

@@ -60,6 +60,12 @@ const COMMANDS: &[Command] = &[
         about: "Compare random programs with revm, or fuzz a decoder with cargo-fuzz",
         run: commands::fuzz,
     },
+    Command {
+        name: "contracts",
+        usage: "[--check]",
+        about: "Compile contracts/src again with the pinned solc (needs Node.js); --check only compares",
+        run: commands::contracts,
+    },
     Command { name: "help", usage: "", about: "Print this", run: help },
 ];
 
@@ -112,6 +118,7 @@ mod tests {
         assert!(usage_error(&[]).contains("no command"));
         assert!(usage_error(&["tset"]).contains("\"tset\""));
         assert!(usage_error(&["test", "--release"]).contains("\"--release\""));
+        assert!(usage_error(&["contracts", "--chekc"]).contains("\"--chekc\""));
         assert!(usage_error(&["fuzz"]).contains("diff"));
         assert!(usage_error(&["fuzz", "no_such_target"]).contains("no_such_target"));
     }
