@@ -1,6 +1,38 @@
-//! The precompiled contracts of every hard fork: inputs, gas, and the libraries behind. No I/O.
+//! The precompiled contracts of every hard fork: inputs, gas, and the libraries behind.
+//!
+//! A precompile is a contract at a small fixed address that the machine runs natively. Which ones
+//! exist, and what they cost, follows from the hard fork: ask for its [`Precompiles`], look up the
+//! callee, run it.
+//!
+//! ```
+//! use zvm_core::{SpecId, address, hex};
+//! use zvm_precompiles::{PrecompileError, Precompiles};
+//!
+//! let precompiles = Precompiles::of(SpecId::FRONTIER)?;
+//! let sha256 = precompiles.get(&address!("0000000000000000000000000000000000000002")).unwrap();
+//!
+//! let mut output = Vec::new();
+//! let gas_used = (sha256.run)(b"abc", 100, &mut output)?;
+//! assert_eq!(gas_used, 60 + 12); // 12 for each word begun
+//! assert_eq!(output[..4], hex!("ba7816bf"));
+//!
+//! // Gas is checked before any work is done.
+//! assert_eq!((sha256.run)(b"abc", 71, &mut output), Err(PrecompileError::OutOfGas));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Each precompile is a small file that reads its input, prices it and leaves the mathematics to a
+//! well-kept library.
+//!
+//! Not here: calls, value transfers and warm addresses (`zvm-evm`), and any I/O.
 
-use zvm_core::{Address, SpecId};
+mod ecrecover;
+mod input;
+mod linear;
+mod modexp;
+mod table;
+
+pub use table::{MissingPrecompiles, Precompiles};
 
 /// One precompiled contract under the rules of one hard fork.
 #[derive(Clone, Copy, Debug)]
@@ -11,7 +43,8 @@ pub struct Precompile {
     pub run: PrecompileFn,
 }
 
-/// Runs a precompile on `input` with at most `gas`: appends the output to `output` and returns the gas used.
+/// Runs a precompile on `input` with at most `gas`: appends the output to `output` and returns the
+/// gas used.
 ///
 /// On an error the caller consumes all gas of the call; what was appended is meaningless.
 pub type PrecompileFn =
@@ -28,34 +61,7 @@ pub enum PrecompileError {
     InvalidInput(&'static str),
 }
 
-/// Precompiles that `spec` has and this build lacks.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("hard fork {spec} needs precompiles that are not compiled in: {}", missing.join(", "))]
-pub struct MissingPrecompiles {
-    /// The hard fork asked for.
-    pub spec: SpecId,
-    /// Names of the missing precompiles, with the Cargo feature that brings each.
-    pub missing: Vec<String>,
-}
-
-/// The precompiles of one hard fork, by address.
-#[derive(Debug)]
-pub struct Precompiles {}
-
-impl Precompiles {
-    /// The set of `spec`; built once per process.
-    pub fn of(_spec: SpecId) -> Result<&'static Self, MissingPrecompiles> {
-        Ok(&Self {})
-    }
-
-    /// The precompile at `address`.
-    #[inline]
-    pub fn get(&self, _address: &Address) -> Option<&Precompile> {
-        None
-    }
-
-    /// Every address of the set, ascending. They are warm from the start (EIP-2929).
-    pub fn addresses(&self) -> impl Iterator<Item = Address> + '_ {
-        std::iter::empty()
-    }
+/// The price, if `gas` covers it. Called before any work, so that all work is paid for.
+fn charge(gas: u64, price: u64) -> Result<u64, PrecompileError> {
+    if price > gas { Err(PrecompileError::OutOfGas) } else { Ok(price) }
 }
