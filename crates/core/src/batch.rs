@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 
-use crate::{AccountInfo, DbError, StateBackend, StateDiff};
+use crate::{AccountInfo, DbError, SlotDiff, StateBackend, StateDiff};
 
 /// A set of changes by hand; [`commit`](Batch::commit) makes all of them, dropping makes none.
 ///
@@ -21,7 +21,7 @@ pub struct Batch<'a> {
 struct Change {
     /// `None`: leave as is. `Some(None)`: delete.
     info: Option<Option<AccountInfo>>,
-    /// Whether storage not listed below is wiped: the account was deleted somewhere on the way.
+    /// The account was deleted on the way, and with it all storage not listed below.
     wiped: bool,
     storage: BTreeMap<U256, U256>,
 }
@@ -45,7 +45,8 @@ impl<'a> Batch<'a> {
         self
     }
 
-    /// Writes a word. On an absent account this creates an empty one to hold it.
+    /// Writes a word. On an absent account this creates an empty one to hold it; a zero, which
+    /// deletes the slot, does not.
     pub fn set_storage(mut self, address: Address, slot: U256, word: U256) -> Self {
         self.accounts.entry(address).or_default().storage.insert(slot, word);
         self
@@ -74,9 +75,9 @@ impl<'a> Batch<'a> {
                 None => old_info,
             };
             for (&slot, &new) in &change.storage {
-                let old = self.backend.storage(address, slot)?;
-                if old != new {
-                    entry.storage.insert(slot, crate::SlotDiff { old, new });
+                let word = SlotDiff { old: self.backend.storage(address, slot)?, new };
+                if word.is_needed(entry.wiped) {
+                    entry.storage.insert(slot, word);
                 }
                 if !new.is_zero() && entry.new.is_none() {
                     entry.new = Some(AccountInfo::default());
