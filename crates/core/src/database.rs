@@ -38,14 +38,20 @@ pub struct SnapshotId(pub u64);
 pub trait StateBackend: Database {
     /// Makes `diff` part of the state: all of it, or on an error none of it.
     ///
-    /// Deleting an account deletes its storage; a slot set to zero is gone. How durable the
-    /// change is when this returns is the backend's configuration.
+    /// Deleting an account deletes its storage; a slot set to zero is gone. Only new values count:
+    /// the old ones are not compared with the present state. How durable the change is when this
+    /// returns is the backend's configuration.
     fn commit(&mut self, diff: &StateDiff) -> Result<(), DbError>;
 
     /// Root of the Merkle Patricia trie over the present state (Yellow Paper, appendix D).
     fn state_root(&self) -> Result<B256, DbError>;
 
-    /// Remembers the present state under an id. Snapshots nest.
+    /// All non-zero words in the storage of `address`, in the order of slots.
+    fn storage_entries(&self, address: Address) -> Result<Vec<(U256, U256)>, DbError>;
+
+    /// Remembers the present state under an id. Snapshots nest, and end with the process.
+    ///
+    /// They cover accounts and storage. Code and block hashes, once known, stay known.
     fn snapshot(&mut self) -> Result<SnapshotId, DbError>;
 
     /// Returns to the state of `id`, forgetting it and all later snapshots.
