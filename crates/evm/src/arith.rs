@@ -1,10 +1,14 @@
 //! Division, modular arithmetic and exponentiation of 256-bit words.
 //!
-//! Long division, `addmod` and `mulmod` are ruint's: a hand-written Knuth division and a Barrett
-//! reduction measured no faster. What is here are the cases contracts meet most, answered in
-//! registers: ruint takes its operands by 16-byte loads, which stall on limbs stored just before.
+//! Everything works on limbs in registers. ruint's routines, good as they are, take operands by
+//! 16-byte loads, which stall on limbs stored one by one just before, as stack operands are; they
+//! serve where that does not matter.
+
+mod knuth;
 
 use zvm_core::U256;
+
+use knuth::Divisor;
 
 /// A word as four 64-bit limbs, least significant first.
 pub(crate) type Limbs = [u64; 4];
@@ -63,9 +67,12 @@ pub(crate) fn addmod(a: Limbs, b: Limbs, m: Limbs) -> Limbs {
 }
 
 /// `MULMOD`: `(a * b) mod m` without overflow in between, 0 for a modulus of 0.
-#[inline]
+#[inline(always)]
 pub(crate) fn mulmod(a: Limbs, b: Limbs, m: Limbs) -> Limbs {
-    word(a).mul_mod(word(b), word(m)).into_limbs()
+    if m[3] == 0 {
+        return word(a).mul_mod(word(b), word(m)).into_limbs();
+    }
+    Divisor::new(m).div_rem::<8, 5>(product(a, b)).1
 }
 
 /// `EXP`: `base` to the power of `exponent`, modulo 2^256. `exp(0, 0)` is 1.
@@ -99,7 +106,20 @@ fn div_wide(a: Limbs, b: Limbs) -> Limbs {
     if top(a) == 0 {
         return from_u128(low(a) / low(b));
     }
-    (word(a) / word(b)).into_limbs()
+    match b {
+        [b0, b1, 0, 0] => {
+            let ([q0, q1, q2], _) = Divisor::new([b0, b1]).div_rem(a);
+            [q0, q1, q2, 0]
+        }
+        [b0, b1, b2, 0] => {
+            let ([q0, q1], _) = Divisor::new([b0, b1, b2]).div_rem(a);
+            [q0, q1, 0, 0]
+        }
+        _ => {
+            let ([q0], _) = Divisor::new(b).div_rem(a);
+            [q0, 0, 0, 0]
+        }
+    }
 }
 
 /// Remainder of a divisor of at least two limbs.
@@ -114,7 +134,17 @@ fn rem_wide(a: Limbs, b: Limbs) -> Limbs {
     if top(a) == 0 {
         return from_u128(low(a) % low(b));
     }
-    (word(a) % word(b)).into_limbs()
+    match b {
+        [b0, b1, 0, 0] => {
+            let [r0, r1] = Divisor::new([b0, b1]).div_rem::<4, 3>(a).1;
+            [r0, r1, 0, 0]
+        }
+        [b0, b1, b2, 0] => {
+            let [r0, r1, r2] = Divisor::new([b0, b1, b2]).div_rem::<4, 2>(a).1;
+            [r0, r1, r2, 0]
+        }
+        _ => Divisor::new(b).div_rem::<4, 1>(a).1,
+    }
 }
 
 /// Quotient and remainder of a divisor of one limb, both 0 for a divisor of 0.
@@ -139,6 +169,24 @@ fn div_rem_u64(a: Limbs, d: u64) -> (Limbs, u64) {
     let (q1, r) = step(r, a[1]);
     let (q0, r) = step(r, a[0]);
     ([q0, q1, q2, q3], r)
+}
+
+/// All 512 bits of `a * b`.
+#[inline(always)]
+fn product(a: Limbs, b: Limbs) -> [u64; 8] {
+    let mut product = [0; 8];
+    for i in 0..4 {
+        let mut carry = 0;
+        for j in 0..4 {
+            let sum = u128::from(a[i]) * u128::from(b[j])
+                + u128::from(product[i + j])
+                + u128::from(carry);
+            product[i + j] = sum as u64;
+            carry = (sum >> 64) as u64;
+        }
+        product[i + 4] = carry;
+    }
+    product
 }
 
 #[inline]
@@ -212,9 +260,14 @@ fn shr(a: Limbs, n: u32) -> Limbs {
 /// Shifts right by `n` < 64 bits.
 #[inline]
 fn shr_bits(a: Limbs, n: u32) -> Limbs {
+    [shr_in(a[0], a[1], n), shr_in(a[1], a[2], n), shr_in(a[2], a[3], n), a[3] >> n]
+}
+
+/// Shifts `limb` right by `n` < 64 bits, those of `above` moving in.
+#[inline]
+fn shr_in(limb: u64, above: u64, n: u32) -> u64 {
     // In two steps, because a shift by 64 is none in hardware.
-    let limb = |low: u64, high: u64| low >> n | high << 1 << (63 - n);
-    [limb(a[0], a[1]), limb(a[1], a[2]), limb(a[2], a[3]), a[3] >> n]
+    limb >> n | above << 1 << (63 - n)
 }
 
 #[cfg(test)]
@@ -362,6 +415,22 @@ mod tests {
     #[test]
     fn least_by_minus_one_is_least() {
         assert_eq!((sdiv(LEAST, MINUS_ONE), smod(LEAST, MINUS_ONE)), (LEAST, ZERO));
+    }
+
+    #[test]
+    fn quotient_digits_of_all_ones_are_found() {
+        // After the first digit the rest of the dividend begins like the divisor.
+        for (a, b) in [
+            ([5, 7, 0, 1 << 63], [u64::MAX, 0, 1 << 63, 0]),
+            ([0, 0, u64::MAX, 1 << 63], [1, u64::MAX, 1 << 63, 0]),
+            ([5, 6, u64::MAX, u64::MAX], [7, u64::MAX, u64::MAX, 0]),
+            ([5, u64::MAX - 1, u64::MAX, 0], [u64::MAX, u64::MAX, 0, 0]),
+        ] {
+            assert_eq!((div(a, b), rem(a, b)), (reference::div(a, b), reference::rem(a, b)));
+        }
+        let m = [u64::MAX, 0, 0, 1 << 63];
+        let expected = reference::unsigned(MINUS_ONE).pow(2) % reference::unsigned(m);
+        assert_eq!(mulmod(MINUS_ONE, MINUS_ONE, m), reference::cut(expected));
     }
 
     #[test]
