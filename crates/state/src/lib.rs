@@ -1,1 +1,26 @@
-//! (being built)
+//! Backends that answer [`Database`](zvm_core::Database): in memory.
+//!
+//! A backend holds accounts, storage and code as of one block. The EVM reads it through
+//! `&dyn Database` and returns a [`StateDiff`](zvm_core::StateDiff); committing that diff, or a
+//! [`Batch`](zvm_core::Batch) of changes by hand, is the only way to write.
+//!
+//! ```
+//! # use zvm_core::{Address, Database, DbError, StateBackend, U256};
+//! let alice = Address::repeat_byte(0xa1);
+//! let mut db = zvm_state::MemoryDb::new();
+//! db.set_balance(alice, U256::from(10)); // wei
+//! assert_eq!(db.account(alice)?.map(|a| a.balance), Some(U256::from(10)));
+//!
+//! let before = db.snapshot()?;
+//! db.batch().delete_account(alice).commit()?;
+//! db.revert(before)?;
+//! assert!(db.account(alice)?.is_some());
+//! # Ok::<(), DbError>(())
+//! ```
+//!
+//! Not here: incremental state roots, history and remote state.
+
+mod memory;
+mod snapshots;
+
+pub use memory::MemoryDb;

@@ -1,0 +1,233 @@
+//! A world state in hash maps.
+
+use std::sync::Arc;
+
+use zvm_core::{
+    Account, AccountInfo, Address, B256, Batch, Bytes, Database, DbError, EMPTY_ROOT, KECCAK_EMPTY,
+    SnapshotId, StateBackend, StateDiff, U256, keccak256,
+    map::{AddressMap, B256Map, HashMap},
+};
+use zvm_trie::{state_root, storage_root};
+
+use crate::snapshots::Snapshots;
+
+/// A world state in memory, for tests and for runs that leave nothing behind.
+///
+/// Cloning copies accounts and shares their storage until one side writes to it. Committing a diff
+/// costs what the diff holds; [`state_root`](StateBackend::state_root) visits everything.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryDb {
+    accounts: AddressMap<MemoryAccount>,
+    code: B256Map<Bytes>,
+    block_hashes: HashMap<u64, B256>,
+    snapshots: Snapshots,
+}
+
+#[derive(Clone, Debug, Default)]
+struct MemoryAccount {
+    info: AccountInfo,
+    /// Non-zero words only.
+    storage: Arc<HashMap<U256, U256>>,
+}
+
+impl MemoryDb {
+    /// An empty state.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Creates or overwrites nonce, balance and code hash of an account; its storage stays.
+    pub fn insert_account(&mut self, address: Address, info: AccountInfo) {
+        self.write(|batch| batch.set_account(address, info));
+    }
+
+    /// Sets the balance in wei, creating the account if it is absent.
+    pub fn set_balance(&mut self, address: Address, balance: U256) {
+        self.insert_account(address, AccountInfo { balance, ..self.info(address) });
+    }
+
+    /// Sets the nonce, creating the account if it is absent.
+    pub fn set_nonce(&mut self, address: Address, nonce: u64) {
+        self.insert_account(address, AccountInfo { nonce, ..self.info(address) });
+    }
+
+    /// Stores code and makes it the account's, creating the account if it is absent.
+    pub fn set_code(&mut self, address: Address, code: Bytes) {
+        let code_hash = if code.is_empty() { KECCAK_EMPTY } else { keccak256(&code) };
+        let info = AccountInfo { code_hash, ..self.info(address) };
+        if !code.is_empty() {
+            self.code.insert(code_hash, code);
+        }
+        self.insert_account(address, info);
+    }
+
+    /// Writes a storage word, creating an empty account to hold it if there is none.
+    pub fn set_storage(&mut self, address: Address, slot: U256, word: U256) {
+        self.write(|batch| batch.set_storage(address, slot, word));
+    }
+
+    /// All accounts, in the order of addresses. Their slots are
+    /// [`storage_entries`](StateBackend::storage_entries).
+    #[must_use]
+    pub fn accounts(&self) -> Vec<(Address, AccountInfo)> {
+        let mut accounts: Vec<_> =
+            self.accounts.iter().map(|(address, account)| (*address, account.info)).collect();
+        accounts.sort_unstable_by_key(|account| account.0);
+        accounts
+    }
+
+    fn info(&self, address: Address) -> AccountInfo {
+        self.accounts.get(&address).map(|account| account.info).unwrap_or_default()
+    }
+
+    /// Commits a batch of one change, so that setters count for open snapshots too.
+    fn write(&mut self, change: impl FnOnce(Batch<'_>) -> Batch<'_>) {
+        change(self.batch()).commit().expect("memory refuses nothing");
+    }
+
+    fn apply(&mut self, diff: &StateDiff) {
+        for (&address, change) in &diff.accounts {
+            let Some(info) = change.new else {
+                self.accounts.remove(&address);
+                continue;
+            };
+            let account = self.accounts.entry(address).or_default();
+            account.info = info;
+            if change.wiped {
+                account.storage = Arc::default();
+            }
+            if change.storage.is_empty() {
+                continue;
+            }
+            let storage = Arc::make_mut(&mut account.storage);
+            for (&slot, word) in &change.storage {
+                if word.new.is_zero() {
+                    storage.remove(&slot);
+                } else {
+                    storage.insert(slot, word.new);
+                }
+            }
+        }
+        self.code.extend(diff.code.iter().map(|(hash, code)| (*hash, code.clone())));
+    }
+}
+
+impl Database for MemoryDb {
+    fn account(&self, address: Address) -> Result<Option<Account>, DbError> {
+        Ok(self.accounts.get(&address).map(|account| Account {
+            info: account.info,
+            has_storage: !account.storage.is_empty(),
+        }))
+    }
+
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, DbError> {
+        let account = self.accounts.get(&address);
+        Ok(account.and_then(|account| account.storage.get(&slot)).copied().unwrap_or_default())
+    }
+
+    fn code(&self, code_hash: B256) -> Result<Bytes, DbError> {
+        self.code.get(&code_hash).cloned().ok_or(DbError::MissingCode { code_hash })
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, DbError> {
+        self.block_hashes.get(&number).copied().ok_or(DbError::MissingBlockHash { number })
+    }
+}
+
+impl StateBackend for MemoryDb {
+    fn commit(&mut self, diff: &StateDiff) -> Result<(), DbError> {
+        let reverse = self.snapshots.prepare(self, diff)?;
+        self.apply(diff);
+        self.snapshots.record(reverse);
+        Ok(())
+    }
+
+    fn state_root(&self) -> Result<B256, DbError> {
+        Ok(state_root(self.accounts.iter().map(|(address, account)| {
+            let storage = match account.storage.is_empty() {
+                true => EMPTY_ROOT,
+                false => storage_root(account.storage.iter().map(|(slot, word)| (*slot, *word))),
+            };
+            (*address, account.info, storage)
+        })))
+    }
+
+    fn storage_entries(&self, address: Address) -> Result<Vec<(U256, U256)>, DbError> {
+        let account = self.accounts.get(&address);
+        let mut entries: Vec<_> = account
+            .into_iter()
+            .flat_map(|account| account.storage.iter())
+            .map(|(slot, word)| (*slot, *word))
+            .collect();
+        entries.sort_unstable();
+        Ok(entries)
+    }
+
+    fn snapshot(&mut self) -> Result<SnapshotId, DbError> {
+        Ok(self.snapshots.take())
+    }
+
+    fn revert(&mut self, id: SnapshotId) -> Result<(), DbError> {
+        let way_back = self.snapshots.way_back(id)?;
+        self.apply(&way_back);
+        self.snapshots.reverted(id)
+    }
+
+    fn release(&mut self, id: SnapshotId) -> Result<(), DbError> {
+        self.snapshots.release(id)
+    }
+
+    fn set_block_hash(&mut self, number: u64, hash: B256) -> Result<(), DbError> {
+        self.block_hashes.insert(number, hash);
+        Ok(())
+    }
+
+    fn as_database(&self) -> &dyn Database {
+        self
+    }
+
+    fn batch(&mut self) -> Batch<'_> {
+        Batch::new(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALICE: Address = Address::repeat_byte(0xa1);
+
+    #[test]
+    fn setters_create_the_account_and_keep_the_rest() {
+        let mut db = MemoryDb::new();
+        db.set_storage(ALICE, U256::from(1), U256::from(2));
+        db.set_balance(ALICE, U256::from(3));
+        db.set_nonce(ALICE, 4);
+        db.set_code(ALICE, Bytes::from_static(&[0x00]));
+
+        let account = db.account(ALICE).unwrap().unwrap();
+        assert_eq!((account.nonce, account.balance), (4, U256::from(3)));
+        assert!(account.has_storage);
+        assert_eq!(db.code(account.code_hash).unwrap().as_ref(), [0x00]);
+        assert_eq!(db.accounts(), [(ALICE, account.info)]);
+    }
+
+    #[test]
+    fn a_clone_does_not_see_later_writes() {
+        let mut db = MemoryDb::new();
+        db.set_storage(ALICE, U256::from(1), U256::from(2));
+        let before = db.clone();
+        db.set_storage(ALICE, U256::from(1), U256::from(3));
+        assert_eq!(before.storage(ALICE, U256::from(1)).unwrap(), U256::from(2));
+    }
+
+    #[test]
+    fn setters_are_undone_by_a_snapshot() {
+        let mut db = MemoryDb::new();
+        let empty = db.snapshot().unwrap();
+        db.set_balance(ALICE, U256::from(1));
+        db.revert(empty).unwrap();
+        assert_eq!(db.account(ALICE).unwrap(), None);
+    }
+}
