@@ -26,10 +26,21 @@
 //!
 //! Not here: calls, value transfers and warm addresses (`zvm-evm`), and any I/O.
 
+mod blake2f;
+#[cfg(feature = "bls12-381")]
+mod bls12_381;
+#[cfg(feature = "bn254")]
+mod bn254;
+#[cfg(feature = "bls12-381")]
+mod curve;
 mod ecrecover;
 mod input;
+#[cfg(feature = "bls12-381")]
+mod kzg;
 mod linear;
 mod modexp;
+#[cfg(feature = "p256")]
+mod p256verify;
 mod table;
 
 pub use table::{MissingPrecompiles, Precompiles};

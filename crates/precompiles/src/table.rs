@@ -2,7 +2,7 @@
 
 use zvm_core::{Address, SpecId};
 
-use crate::{Precompile, PrecompileFn, ecrecover, linear, modexp};
+use crate::{Precompile, PrecompileFn, blake2f, ecrecover, linear, modexp};
 
 /// The precompiles of one hard fork, by address.
 #[derive(Debug)]
@@ -107,7 +107,23 @@ struct Row {
 
 enum Code {
     Built(PrecompileFn),
+    /// Left out of this build; the Cargo feature that brings it.
+    #[cfg_attr(
+        all(feature = "bls12-381", feature = "bn254", feature = "p256"),
+        expect(dead_code, reason = "this build lacks nothing")
+    )]
     Missing(&'static str),
+}
+
+/// The precompile at a path if its Cargo feature is on.
+macro_rules! code {
+    ($feature:literal, $module:ident :: $run:ident) => {{
+        #[cfg(feature = $feature)]
+        let code = Code::Built(crate::$module::$run);
+        #[cfg(not(feature = $feature))]
+        let code = Code::Missing($feature);
+        code
+    }};
 }
 
 #[rustfmt::skip]
@@ -119,6 +135,22 @@ const TABLE: &[Row] = &[
     row(0x05, SpecId::BYZANTIUM, "MODEXP", Code::Built(modexp::byzantium)),
     row(0x05, SpecId::BERLIN, "MODEXP", Code::Built(modexp::berlin)),
     row(0x05, SpecId::OSAKA, "MODEXP", Code::Built(modexp::osaka)),
+    row(0x06, SpecId::BYZANTIUM, "BN254_ADD", code!("bn254", bn254::add_byzantium)),
+    row(0x07, SpecId::BYZANTIUM, "BN254_MUL", code!("bn254", bn254::mul_byzantium)),
+    row(0x08, SpecId::BYZANTIUM, "BN254_PAIRING", code!("bn254", bn254::pairing_byzantium)),
+    row(0x06, SpecId::ISTANBUL, "BN254_ADD", code!("bn254", bn254::add_istanbul)),
+    row(0x07, SpecId::ISTANBUL, "BN254_MUL", code!("bn254", bn254::mul_istanbul)),
+    row(0x08, SpecId::ISTANBUL, "BN254_PAIRING", code!("bn254", bn254::pairing_istanbul)),
+    row(0x09, SpecId::ISTANBUL, "BLAKE2F", Code::Built(blake2f::blake2f)),
+    row(0x0a, SpecId::CANCUN, "KZG_POINT_EVALUATION", code!("bls12-381", kzg::point_evaluation)),
+    row(0x0b, SpecId::PRAGUE, "BLS12_G1ADD", code!("bls12-381", bls12_381::g1_add)),
+    row(0x0c, SpecId::PRAGUE, "BLS12_G1MSM", code!("bls12-381", bls12_381::g1_msm)),
+    row(0x0d, SpecId::PRAGUE, "BLS12_G2ADD", code!("bls12-381", bls12_381::g2_add)),
+    row(0x0e, SpecId::PRAGUE, "BLS12_G2MSM", code!("bls12-381", bls12_381::g2_msm)),
+    row(0x0f, SpecId::PRAGUE, "BLS12_PAIRING_CHECK", code!("bls12-381", bls12_381::pairing_check)),
+    row(0x10, SpecId::PRAGUE, "BLS12_MAP_FP_TO_G1", code!("bls12-381", bls12_381::map_fp_to_g1)),
+    row(0x11, SpecId::PRAGUE, "BLS12_MAP_FP2_TO_G2", code!("bls12-381", bls12_381::map_fp2_to_g2)),
+    row(0x100, SpecId::OSAKA, "P256VERIFY", code!("p256", p256verify::p256verify)),
 ];
 
 const fn row(number: u16, since: SpecId, name: &'static str, code: Code) -> Row {
@@ -136,5 +168,33 @@ const fn slot(number: u16) -> Option<usize> {
         0x01..=0x11 => Some(number as usize),
         0x100 => Some(SLOTS - 1),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_is_in_order_of_activation() {
+        assert!(TABLE.iter().all(|row| slot(row.number).is_some()));
+        for (at, row) in TABLE.iter().enumerate() {
+            assert!(
+                TABLE[..at].iter().all(|old| old.number != row.number || old.since < row.since),
+                "{} since {} comes too late",
+                row.name,
+                row.since
+            );
+        }
+    }
+
+    #[test]
+    fn every_slot_is_another() {
+        let numbers: Vec<u16> = (0..=u16::MAX).filter(|&n| slot(n).is_some()).collect();
+        let mut slots: Vec<usize> = numbers.iter().filter_map(|&n| slot(n)).collect();
+        slots.dedup();
+        assert_eq!(slots.len(), numbers.len());
+        assert_eq!(numbers.last(), Some(&HIGHEST));
+        assert!(slots.iter().all(|&slot| slot < SLOTS));
     }
 }
