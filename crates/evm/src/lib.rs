@@ -11,6 +11,7 @@ mod evm;
 pub mod opcode;
 mod outcome;
 mod tracer;
+pub mod tracers;
 
 pub use config::{Checks, Config};
 pub use disasm::{Instruction, disassemble};
