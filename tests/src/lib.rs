@@ -19,6 +19,8 @@
 
 mod asm;
 mod differ;
+#[cfg(doctest)]
+mod docs;
 mod fuzz;
 mod generate;
 mod program;
