@@ -1,14 +1,33 @@
 //! The engine: buffers and code cache that live from one execution to the next.
 
+use std::sync::Arc;
+
 use zvm_core::{Address, BlockEnv, Bytes, Database, Transaction, U256};
 
-use crate::{Config, ExecError, Executed, Tracer};
+use crate::{
+    CallKind, Config, ExecError, Executed, Outcome, Tracer,
+    code::{Code, CodeCache},
+    frame::{Frame, Input},
+    interpreter::{StackArena, TxEnv, Vm},
+    journal::Journal,
+    machine::{Call, Machine},
+    memory::Memory,
+    transaction::{self, blob},
+};
 
 /// A machine with its buffers and its cache of decoded code.
 ///
 /// Reuse one for many executions: everything it allocates is kept, nothing of a state is.
-#[derive(Debug, Default)]
-pub struct Evm {}
+#[derive(Debug)]
+pub struct Evm {
+    stacks: StackArena,
+    memory: Memory,
+    return_data: Vec<u8>,
+    journal: Journal,
+    codes: CodeCache,
+    callers: Vec<Box<Frame>>,
+    decode_gas_per_byte: u64,
+}
 
 /// A call without a transaction around it: no intrinsic gas, no fees, no nonce.
 #[derive(Clone, Debug)]
@@ -31,11 +50,50 @@ pub struct Message {
     pub gas: u64,
 }
 
+impl Default for Evm {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Evm {
+    /// Bytes of code, raw and decoded, that are kept unless [`with_code_cache`](Self::with_code_cache)
+    /// says otherwise.
+    pub const CODE_CACHE_BYTES: usize = 64 << 20;
+
+    /// Gas that code spends in the raw loop, per byte of its length, before it is decoded.
+    ///
+    /// Decoding costs about 3 ns per byte on top of the scan for jump destinations and saves up to
+    /// 0.4 ns per gas, so it has paid for itself by then.
+    pub const DECODE_GAS_PER_BYTE: u64 = 32;
+
     /// A machine with empty buffers.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            stacks: StackArena::new(),
+            memory: Memory::default(),
+            return_data: Vec::new(),
+            journal: Journal::default(),
+            codes: CodeCache::new(Self::CODE_CACHE_BYTES),
+            callers: Vec::new(),
+            decode_gas_per_byte: Self::DECODE_GAS_PER_BYTE,
+        }
+    }
+
+    /// Bounds the code cache.
+    #[must_use]
+    pub fn with_code_cache(mut self, limit_bytes: usize) -> Self {
+        self.codes = CodeCache::new(limit_bytes);
+        self
+    }
+
+    /// Decodes code after it has spent `gas_per_byte` in the raw loop; 0 decodes at once and
+    /// [`u64::MAX`] never. What is executed is the same either way.
+    #[must_use]
+    pub fn with_decode_gas_per_byte(mut self, gas_per_byte: u64) -> Self {
+        self.decode_gas_per_byte = gas_per_byte;
+        self
     }
 
     /// Executes `tx` on `db` as part of `block`. `db` is only read; the changes are in
@@ -48,11 +106,17 @@ impl Evm {
         db: &dyn Database,
         tracer: &mut T,
     ) -> Result<Executed, ExecError> {
-        let _ = (tx, block, config, db, tracer);
-        unimplemented!("landing shortly")
+        let env = TxEnv {
+            origin: tx.sender,
+            gas_price: transaction::gas_price(tx, block, config.spec()),
+            blob_hashes: &tx.blob_hashes,
+            blob_base_fee: blob::base_fee(block.excess_blob_gas, &config.blob),
+        };
+        let mut machine = self.machine(env, block, config, db);
+        transaction::execute(&mut machine, tx, tracer)
     }
 
-    /// Runs `message` on `db` without a transaction around it.
+    /// Runs `message` on `db` without a transaction around it. `gas_used` is before refunds.
     pub fn call<T: Tracer>(
         &mut self,
         message: &Message,
@@ -61,7 +125,79 @@ impl Evm {
         db: &dyn Database,
         tracer: &mut T,
     ) -> Result<Executed, ExecError> {
-        let _ = (message, block, config, db, tracer);
-        unimplemented!("landing shortly")
+        let env = TxEnv {
+            origin: message.origin,
+            gas_price: message.gas_price,
+            blob_hashes: &[],
+            blob_base_fee: blob::base_fee(block.excess_blob_gas, &config.blob),
+        };
+        let mut machine = self.machine(env, block, config, db);
+        let journal = &mut *machine.vm.journal;
+        let payer = journal.id_of(message.caller);
+        let account = journal.id_of(message.address);
+        for id in [payer, account] {
+            journal.warm_account(id);
+            journal.load(id, db)?;
+        }
+        let call = Call {
+            kind: CallKind::Call,
+            caller: message.caller,
+            payer,
+            address: message.address,
+            account,
+            target: account,
+            delegate: None,
+            code: message.code.as_ref().map(|code| Arc::new(Code::new(code))),
+            value: message.value,
+            gas: message.gas,
+            input: Input::Bytes(message.data.clone()),
+            is_static: false,
+        };
+        let start = machine.begin_call(call, true, tracer)?;
+        let result = machine.run(start, tracer)?;
+        let is_success = matches!(result.outcome, Outcome::Success(_));
+        let journal = &mut *machine.vm.journal;
+        let refund = if is_success { journal.refund } else { 0 };
+        Ok(Executed {
+            outcome: result.outcome,
+            gas_used: message.gas - result.gas_left,
+            gas_refunded: u64::try_from(refund).unwrap_or(0),
+            diff: journal.finish(config.spec().has(zvm_core::SpecId::SPURIOUS_DRAGON)),
+            logs: if is_success { std::mem::take(&mut journal.logs) } else { Vec::new() },
+            output: Bytes::copy_from_slice(machine.vm.return_data),
+            created: None,
+        })
+    }
+
+    fn machine<'a>(
+        &'a mut self,
+        tx: TxEnv<'a>,
+        block: &'a BlockEnv,
+        config: &'a Config,
+        db: &'a dyn Database,
+    ) -> Machine<'a> {
+        let spec = config.spec();
+        self.journal.reset(spec, config.precompiles());
+        self.memory.reset();
+        self.callers.clear();
+        self.return_data.clear();
+        self.codes.set_spec(spec);
+        Machine {
+            vm: Vm {
+                spec,
+                memory: &mut self.memory,
+                journal: &mut self.journal,
+                codes: &mut self.codes,
+                return_data: &mut self.return_data,
+                db,
+                block,
+                config,
+                tx,
+                db_error: None,
+            },
+            stacks: &mut self.stacks,
+            callers: &mut self.callers,
+            decode_gas_per_byte: self.decode_gas_per_byte,
+        }
     }
 }

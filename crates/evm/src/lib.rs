@@ -2,16 +2,24 @@
 //!
 //! Not here: backends (`zvm-state`) and tries (`zvm-trie`). This crate opens no file and no socket.
 
-#[allow(dead_code, reason = "the opcode bodies call it")]
 mod arith;
+mod code;
 mod config;
+mod decode;
 mod disasm;
 mod error;
 mod evm;
+mod frame;
+mod gas;
+mod interpreter;
+mod journal;
+mod machine;
+mod memory;
 pub mod opcode;
 mod outcome;
 mod tracer;
 pub mod tracers;
+mod transaction;
 
 pub use config::{Checks, Config};
 pub use disasm::{Instruction, disassemble};
