@@ -8,7 +8,7 @@ use crate::{AccountInfo, DbError, SlotDiff, StateBackend, StateDiff};
 
 /// A set of changes by hand; [`commit`](Batch::commit) makes all of them, dropping makes none.
 ///
-/// Later calls win over earlier ones. Old values are read from the backend at commit, so that the
+/// The outcome is that of the same calls one at a time. Old values are read from the backend at commit, so that the
 /// resulting [`StateDiff`] is as complete as one from execution.
 #[must_use = "a batch that is dropped changes nothing"]
 pub struct Batch<'a> {
@@ -23,6 +23,8 @@ struct Change {
     info: Option<Option<AccountInfo>>,
     /// The account was deleted on the way, and with it all storage not listed below.
     wiped: bool,
+    /// A non-zero word was written: if there is no account, an empty one is made to hold it.
+    makes_account: bool,
     storage: BTreeMap<U256, U256>,
 }
 
@@ -41,14 +43,16 @@ impl<'a> Batch<'a> {
     /// Deletes the account and its storage. Deleting an absent account is no error.
     pub fn delete_account(mut self, address: Address) -> Self {
         let change = self.accounts.entry(address).or_default();
-        *change = Change { info: Some(None), wiped: true, storage: BTreeMap::new() };
+        *change = Change { info: Some(None), wiped: true, ..Change::default() };
         self
     }
 
     /// Writes a word. On an absent account this creates an empty one to hold it; a zero, which
     /// deletes the slot, does not.
     pub fn set_storage(mut self, address: Address, slot: U256, word: U256) -> Self {
-        self.accounts.entry(address).or_default().storage.insert(slot, word);
+        let change = self.accounts.entry(address).or_default();
+        change.makes_account |= !word.is_zero();
+        change.storage.insert(slot, word);
         self
     }
 
@@ -74,13 +78,13 @@ impl<'a> Batch<'a> {
                 Some(info) => info,
                 None => old_info,
             };
+            if change.makes_account && entry.new.is_none() {
+                entry.new = Some(AccountInfo::default());
+            }
             for (&slot, &new) in &change.storage {
                 let word = SlotDiff { old: self.backend.storage(address, slot)?, new };
                 if word.is_needed(entry.wiped) {
                     entry.storage.insert(slot, word);
-                }
-                if !new.is_zero() && entry.new.is_none() {
-                    entry.new = Some(AccountInfo::default());
                 }
             }
         }

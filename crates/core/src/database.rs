@@ -129,6 +129,17 @@ pub enum DbError {
         what: String,
     },
 
+    /// The store was written by a newer program. It was left as it is.
+    #[error("{}: format {found} is newer than format {known}, the last this program knows", path.display())]
+    NewerFormat {
+        /// File or folder.
+        path: PathBuf,
+        /// The format version of the store.
+        found: u32,
+        /// The newest version this program can read.
+        known: u32,
+    },
+
     /// A configuration string or file asks for something that does not exist.
     #[error("database {config:?}: {what}")]
     Config {
