@@ -1,4 +1,4 @@
-//! Backends that answer [`Database`](zvm_core::Database): in memory.
+//! Backends that answer [`Database`](zvm_core::Database): in memory and in a file.
 //!
 //! A backend holds accounts, storage and code as of one block. The EVM reads it through
 //! `&dyn Database` and returns a [`StateDiff`](zvm_core::StateDiff); committing that diff, or a
@@ -18,9 +18,18 @@
 //! # Ok::<(), DbError>(())
 //! ```
 //!
+//! [`open`] turns a [`DatabaseConfig`], such as `file:./state`, into whichever backend it names.
+//! With the feature `test-support`, `compliance` holds the suite that every backend passes.
+//!
 //! Not here: incremental state roots, history and remote state.
 
+#[cfg(any(test, feature = "test-support"))]
+pub mod compliance;
+mod config;
+mod file;
 mod memory;
 mod snapshots;
 
+pub use config::{DatabaseConfig, open};
+pub use file::FileDb;
 pub use memory::MemoryDb;

@@ -1,0 +1,319 @@
+//! What a backend promises, one promise at a time.
+
+use zvm_core::{
+    AccountDiff, AccountInfo, B256, Bytes, DbError, EMPTY_ROOT, SlotDiff, SnapshotId, StateBackend,
+    StateDiff, U256, b256, keccak256,
+};
+
+use super::{address, word};
+
+type Fact = (&'static str, fn(Box<dyn StateBackend>));
+
+/// Lists facts under their names.
+macro_rules! facts {
+    ($($name:ident),* $(,)?) => {
+        /// Every fact; each gets an empty backend.
+        pub(super) const ALL: &[Fact] = &[$((stringify!($name), |db| $name(&mut *{db}))),*];
+    };
+}
+
+facts!(
+    an_empty_state_has_nothing,
+    a_known_state_has_its_known_root,
+    an_empty_account_is_not_an_absent_one,
+    zero_words_leave_nothing,
+    deleting_an_account_deletes_its_storage,
+    an_account_deleted_and_made_again_starts_without_storage,
+    a_slot_written_back_after_a_deletion_is_there,
+    a_wipe_keeps_the_slots_it_lists,
+    has_storage_follows_the_last_slot,
+    storage_makes_the_account_that_holds_it,
+    deleting_the_absent_changes_nothing,
+    later_calls_of_a_batch_win,
+    a_dropped_batch_changes_nothing,
+    code_reads_back_by_its_hash,
+    block_hashes_read_back,
+    extreme_values_read_back,
+    entries_come_in_the_order_of_slots,
+    a_revert_restores_every_slot_of_a_deleted_account,
+    a_revert_undoes_a_creation,
+    a_revert_undoes_a_wipe,
+    a_revert_forgets_later_snapshots,
+    a_release_keeps_the_present_and_earlier_snapshots,
+    an_unknown_snapshot_is_an_error,
+    code_stays_known_after_a_revert,
+);
+
+fn info(balance: u64) -> AccountInfo {
+    AccountInfo { balance: word(balance), ..AccountInfo::default() }
+}
+
+fn entries(db: &dyn StateBackend, id: u8) -> Vec<(U256, U256)> {
+    db.storage_entries(address(id)).unwrap()
+}
+
+/// Account 1 with slots 1 to 3 holding 10 to 30.
+fn with_three_slots(db: &mut dyn StateBackend) {
+    let mut batch = db.batch().set_account(address(1), info(5));
+    for slot in 1..=3 {
+        batch = batch.set_storage(address(1), word(slot), word(10 * slot));
+    }
+    batch.commit().unwrap();
+}
+
+fn three_slots() -> Vec<(U256, U256)> {
+    (1..=3).map(|slot| (word(slot), word(10 * slot))).collect()
+}
+
+fn an_empty_state_has_nothing(db: &mut dyn StateBackend) {
+    assert_eq!(db.account(address(1)).unwrap(), None);
+    assert_eq!(db.storage(address(1), word(1)).unwrap(), U256::ZERO);
+    assert!(entries(db, 1).is_empty());
+    assert_eq!(db.state_root().unwrap(), EMPTY_ROOT);
+    let hash = B256::repeat_byte(7);
+    assert!(matches!(db.code(hash), Err(DbError::MissingCode { code_hash }) if code_hash == hash));
+    assert!(matches!(db.block_hash(3), Err(DbError::MissingBlockHash { number: 3 })));
+}
+
+fn a_known_state_has_its_known_root(db: &mut dyn StateBackend) {
+    with_three_slots(db);
+    db.batch().set_account(address(2), info(1)).commit().unwrap();
+    let expected = b256!("5a0092a87e91562d30e5ccc7a373edede83e163e3fced18efa782a5673525c7f");
+    assert_eq!(db.state_root().unwrap(), expected);
+}
+
+fn an_empty_account_is_not_an_absent_one(db: &mut dyn StateBackend) {
+    db.batch().set_account(address(1), AccountInfo::default()).commit().unwrap();
+    assert_eq!(db.account(address(1)).unwrap(), Some(AccountInfo::default().into()));
+    assert_ne!(db.state_root().unwrap(), EMPTY_ROOT);
+}
+
+fn zero_words_leave_nothing(db: &mut dyn StateBackend) {
+    db.batch().set_account(address(1), info(5)).commit().unwrap();
+    let without = db.state_root().unwrap();
+    db.batch().set_storage(address(1), word(1), word(9)).commit().unwrap();
+    assert_ne!(db.state_root().unwrap(), without);
+    db.batch().set_storage(address(1), word(1), U256::ZERO).commit().unwrap();
+    assert!(entries(db, 1).is_empty());
+    assert_eq!(db.state_root().unwrap(), without);
+}
+
+fn deleting_an_account_deletes_its_storage(db: &mut dyn StateBackend) {
+    with_three_slots(db);
+    // Execution lists only the slots it has read; here none.
+    let gone = AccountDiff { old: Some(info(5)), wiped: true, ..AccountDiff::default() };
+    let diff = StateDiff { accounts: [(address(1), gone)].into(), ..StateDiff::default() };
+    db.commit(&diff).unwrap();
+    assert_eq!(db.account(address(1)).unwrap(), None);
+    assert_eq!(db.storage(address(1), word(1)).unwrap(), U256::ZERO);
+    assert!(entries(db, 1).is_empty());
+    assert_eq!(db.state_root().unwrap(), EMPTY_ROOT);
+}
+
+fn an_account_deleted_and_made_again_starts_without_storage(db: &mut dyn StateBackend) {
+    with_three_slots(db);
+    db.batch().delete_account(address(1)).set_account(address(1), info(5)).commit().unwrap();
+    assert_eq!(db.account(address(1)).unwrap(), Some(info(5).into()));
+    assert!(entries(db, 1).is_empty());
+
+    with_three_slots(db);
+    db.batch().delete_account(address(1)).commit().unwrap();
+    db.batch().set_account(address(1), info(6)).commit().unwrap();
+    assert!(entries(db, 1).is_empty());
+}
+
+fn a_slot_written_back_after_a_deletion_is_there(db: &mut dyn StateBackend) {
+    with_three_slots(db);
+    // The word is the old one, yet the deletion in between took it.
+    db.batch()
+        .delete_account(address(1))
+        .set_storage(address(1), word(2), word(20))
+        .commit()
+        .unwrap();
+    assert_eq!(db.account(address(1)).unwrap().unwrap().info, AccountInfo::default());
+    assert_eq!(entries(db, 1), [(word(2), word(20))]);
+}
+
+fn a_wipe_keeps_the_slots_it_lists(db: &mut dyn StateBackend) {
+    with_three_slots(db);
+    let same = SlotDiff { old: word(20), new: word(20) };
+    let fresh = SlotDiff { old: U256::ZERO, new: word(40) };
+    let change = AccountDiff {
+        old: Some(info(5)),
+        new: Some(info(6)),
+        wiped: true,
+        storage: [(word(2), same), (word(4), fresh)].into(),
+    };
+    let diff = StateDiff { accounts: [(address(1), change)].into(), ..StateDiff::default() };
+    db.commit(&diff).unwrap();
+    assert_eq!(entries(db, 1), [(word(2), word(20)), (word(4), word(40))]);
+}
+
+fn has_storage_follows_the_last_slot(db: &mut dyn StateBackend) {
+    with_three_slots(db);
+    for slot in 1..=3 {
+        assert!(db.account(address(1)).unwrap().unwrap().has_storage);
+        db.batch().set_storage(address(1), word(slot), U256::ZERO).commit().unwrap();
+    }
+    assert!(!db.account(address(1)).unwrap().unwrap().has_storage);
+}
+
+fn storage_makes_the_account_that_holds_it(db: &mut dyn StateBackend) {
+    db.batch().set_storage(address(1), word(1), word(2)).commit().unwrap();
+    assert_eq!(db.account(address(1)).unwrap().unwrap().info, AccountInfo::default());
+    db.batch().set_storage(address(2), word(1), U256::ZERO).commit().unwrap();
+    assert_eq!(db.account(address(2)).unwrap(), None);
+}
+
+fn deleting_the_absent_changes_nothing(db: &mut dyn StateBackend) {
+    with_three_slots(db);
+    let before = db.state_root().unwrap();
+    db.batch().delete_account(address(9)).commit().unwrap();
+    db.batch().set_storage(address(1), word(9), U256::ZERO).commit().unwrap();
+    assert_eq!(db.state_root().unwrap(), before);
+}
+
+fn later_calls_of_a_batch_win(db: &mut dyn StateBackend) {
+    with_three_slots(db);
+    db.batch()
+        .set_account(address(1), info(6))
+        .set_account(address(1), info(7))
+        .set_storage(address(1), word(1), word(8))
+        .set_storage(address(1), word(1), word(9))
+        .set_account(address(2), info(1))
+        .set_storage(address(2), word(1), word(1))
+        .delete_account(address(2))
+        .commit()
+        .unwrap();
+    assert_eq!(db.account(address(1)).unwrap().unwrap().info, info(7));
+    assert_eq!(db.storage(address(1), word(1)).unwrap(), word(9));
+    assert_eq!(db.account(address(2)).unwrap(), None);
+}
+
+fn a_dropped_batch_changes_nothing(db: &mut dyn StateBackend) {
+    with_three_slots(db);
+    let before = db.state_root().unwrap();
+    let mut batch = db.batch().delete_account(address(1));
+    let hash = batch.set_code(Bytes::from_static(&[0x01]));
+    drop(batch);
+    assert_eq!(db.state_root().unwrap(), before);
+    assert!(db.code(hash).is_err());
+}
+
+fn code_reads_back_by_its_hash(db: &mut dyn StateBackend) {
+    let code = Bytes::from(vec![0x5b; 24_576]);
+    let mut batch = db.batch();
+    let hash = batch.set_code(code.clone());
+    batch.commit().unwrap();
+    assert_eq!(hash, keccak256(&code));
+    assert_eq!(db.code(hash).unwrap(), code);
+}
+
+fn block_hashes_read_back(db: &mut dyn StateBackend) {
+    db.set_block_hash(u64::MAX, B256::repeat_byte(1)).unwrap();
+    db.set_block_hash(0, B256::repeat_byte(2)).unwrap();
+    db.set_block_hash(0, B256::repeat_byte(3)).unwrap();
+    assert_eq!(db.block_hash(u64::MAX).unwrap(), B256::repeat_byte(1));
+    assert_eq!(db.block_hash(0).unwrap(), B256::repeat_byte(3));
+}
+
+fn extreme_values_read_back(db: &mut dyn StateBackend) {
+    let info =
+        AccountInfo { nonce: u64::MAX, balance: U256::MAX, code_hash: B256::repeat_byte(0xff) };
+    db.batch()
+        .set_account(address(0xff), info)
+        .set_storage(address(0xff), U256::MAX, U256::MAX)
+        .set_storage(address(0xff), U256::ZERO, word(1))
+        .commit()
+        .unwrap();
+    assert_eq!(db.account(address(0xff)).unwrap().unwrap().info, info);
+    assert_eq!(entries(db, 0xff), [(U256::ZERO, word(1)), (U256::MAX, U256::MAX)]);
+}
+
+fn entries_come_in_the_order_of_slots(db: &mut dyn StateBackend) {
+    let mut batch = db.batch();
+    for slot in (0..40).rev() {
+        batch = batch.set_storage(address(1), word(slot), word(slot + 1));
+    }
+    batch.commit().unwrap();
+    let expected: Vec<_> = (0..40).map(|slot| (word(slot), word(slot + 1))).collect();
+    assert_eq!(entries(db, 1), expected);
+}
+
+fn a_revert_restores_every_slot_of_a_deleted_account(db: &mut dyn StateBackend) {
+    with_three_slots(db);
+    let before = db.state_root().unwrap();
+    let snapshot = db.snapshot().unwrap();
+    let gone = AccountDiff { old: Some(info(5)), wiped: true, ..AccountDiff::default() };
+    let diff = StateDiff { accounts: [(address(1), gone)].into(), ..StateDiff::default() };
+    db.commit(&diff).unwrap();
+    db.revert(snapshot).unwrap();
+    assert_eq!(entries(db, 1), three_slots());
+    assert_eq!(db.state_root().unwrap(), before);
+}
+
+fn a_revert_undoes_a_creation(db: &mut dyn StateBackend) {
+    let snapshot = db.snapshot().unwrap();
+    with_three_slots(db);
+    db.revert(snapshot).unwrap();
+    assert_eq!(db.account(address(1)).unwrap(), None);
+    assert_eq!(db.state_root().unwrap(), EMPTY_ROOT);
+}
+
+fn a_revert_undoes_a_wipe(db: &mut dyn StateBackend) {
+    with_three_slots(db);
+    let snapshot = db.snapshot().unwrap();
+    db.batch()
+        .delete_account(address(1))
+        .set_account(address(1), info(9))
+        .set_storage(address(1), word(2), word(20))
+        .set_storage(address(1), word(4), word(40))
+        .commit()
+        .unwrap();
+    db.revert(snapshot).unwrap();
+    assert_eq!(db.account(address(1)).unwrap().unwrap().info, info(5));
+    assert_eq!(entries(db, 1), three_slots());
+}
+
+fn a_revert_forgets_later_snapshots(db: &mut dyn StateBackend) {
+    let outer = db.snapshot().unwrap();
+    with_three_slots(db);
+    let inner = db.snapshot().unwrap();
+    assert!(inner > outer);
+    db.batch().delete_account(address(1)).commit().unwrap();
+    db.revert(outer).unwrap();
+    for id in [inner, outer] {
+        assert!(
+            matches!(db.revert(id), Err(DbError::UnknownSnapshot { id: found }) if found == id)
+        );
+    }
+    assert!(db.snapshot().unwrap() > inner);
+}
+
+fn a_release_keeps_the_present_and_earlier_snapshots(db: &mut dyn StateBackend) {
+    let outer = db.snapshot().unwrap();
+    with_three_slots(db);
+    let inner = db.snapshot().unwrap();
+    db.batch().set_storage(address(1), word(2), word(7)).commit().unwrap();
+    db.release(inner).unwrap();
+    assert_eq!(db.storage(address(1), word(2)).unwrap(), word(7));
+    assert!(db.revert(inner).is_err());
+    db.revert(outer).unwrap();
+    assert_eq!(db.state_root().unwrap(), EMPTY_ROOT);
+}
+
+fn an_unknown_snapshot_is_an_error(db: &mut dyn StateBackend) {
+    let id = SnapshotId(77);
+    assert!(matches!(db.revert(id), Err(DbError::UnknownSnapshot { .. })));
+    assert!(matches!(db.release(id), Err(DbError::UnknownSnapshot { .. })));
+}
+
+fn code_stays_known_after_a_revert(db: &mut dyn StateBackend) {
+    let snapshot = db.snapshot().unwrap();
+    let mut batch = db.batch();
+    let hash = batch.set_code(Bytes::from_static(&[0x01]));
+    batch.set_account(address(1), AccountInfo { code_hash: hash, ..info(1) }).commit().unwrap();
+    db.revert(snapshot).unwrap();
+    assert_eq!(db.account(address(1)).unwrap(), None);
+    assert!(db.code(hash).is_ok());
+}
