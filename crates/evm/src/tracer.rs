@@ -211,3 +211,88 @@ impl<A: Tracer, B: Tracer> Tracer for (A, B) {
         self.1.self_destruct(address, beneficiary, value);
     }
 }
+
+/// A tracer that is kept: what it heard can be read after the run.
+impl<T: Tracer> Tracer for &mut T {
+    const STEPS: bool = T::STEPS;
+
+    fn step(&mut self, step: &Step<'_>) {
+        (**self).step(step);
+    }
+    fn step_end(&mut self, end: &StepEnd<'_>) {
+        (**self).step_end(end);
+    }
+    fn enter(&mut self, call: &CallStart<'_>) {
+        (**self).enter(call);
+    }
+    fn exit(&mut self, end: &CallEnd<'_>) {
+        (**self).exit(end);
+    }
+    fn log(&mut self, log: &Log) {
+        (**self).log(log);
+    }
+    fn account_access(&mut self, address: Address) {
+        (**self).account_access(address);
+    }
+    fn storage_read(&mut self, address: Address, slot: U256, word: U256) {
+        (**self).storage_read(address, slot, word);
+    }
+    fn storage_write(&mut self, address: Address, slot: U256, old: U256, new: U256) {
+        (**self).storage_write(address, slot, old, new);
+    }
+    fn self_destruct(&mut self, address: Address, beneficiary: Address, value: U256) {
+        (**self).self_destruct(address, beneficiary, value);
+    }
+}
+
+/// A tracer that may be absent, decided at run time. The cost of [`STEPS`](Tracer::STEPS) is there
+/// either way.
+impl<T: Tracer> Tracer for Option<T> {
+    const STEPS: bool = T::STEPS;
+
+    fn step(&mut self, step: &Step<'_>) {
+        if let Some(tracer) = self {
+            tracer.step(step);
+        }
+    }
+    fn step_end(&mut self, end: &StepEnd<'_>) {
+        if let Some(tracer) = self {
+            tracer.step_end(end);
+        }
+    }
+    fn enter(&mut self, call: &CallStart<'_>) {
+        if let Some(tracer) = self {
+            tracer.enter(call);
+        }
+    }
+    fn exit(&mut self, end: &CallEnd<'_>) {
+        if let Some(tracer) = self {
+            tracer.exit(end);
+        }
+    }
+    fn log(&mut self, log: &Log) {
+        if let Some(tracer) = self {
+            tracer.log(log);
+        }
+    }
+    fn account_access(&mut self, address: Address) {
+        if let Some(tracer) = self {
+            tracer.account_access(address);
+        }
+    }
+    fn storage_read(&mut self, address: Address, slot: U256, word: U256) {
+        if let Some(tracer) = self {
+            tracer.storage_read(address, slot, word);
+        }
+    }
+    fn storage_write(&mut self, address: Address, slot: U256, old: U256, new: U256) {
+        if let Some(tracer) = self {
+            tracer.storage_write(address, slot, old, new);
+        }
+    }
+    fn self_destruct(&mut self, address: Address, beneficiary: Address, value: U256) {
+        if let Some(tracer) = self {
+            tracer.self_destruct(address, beneficiary, value);
+        }
+    }
+}
