@@ -1,3 +1,32 @@
-//! (being built)
+//! The command line of zvm: arguments and wiring.
+//!
+//! Exit codes: 0 success; 1 the thing failed (a revert, a halt, a file that cannot be read); 2 wrong
+//! use (an argument or an input that is not what it should be).
 
-fn main() {}
+mod abi;
+mod account;
+mod artifact;
+mod commands;
+mod demo;
+mod disasm;
+mod engine;
+mod failure;
+mod interact;
+mod output;
+mod prestate;
+mod report;
+mod run;
+mod source;
+mod value;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match commands::Cli::try_parse() {
+        Ok(cli) => cli.command.run().unwrap_or_else(|error| failure::report(&error)),
+        Err(error) => failure::report_arguments(&error),
+    }
+}

@@ -1,1 +1,99 @@
-//! (being built)
+//! Run Ethereum contracts inside a program or a test: open an engine on a database, deploy, call,
+//! inspect, snapshot, revert, persist.
+//!
+#![cfg_attr(feature = "sol", doc = "```")]
+#![cfg_attr(not(feature = "sol"), doc = "```ignore")]
+//! use zvm::{Address, Error, RevertReason, U256, Zvm, hex, sol};
+//!
+//! // Solidity on the left, Rust types on the right: no ABI files, no code generation step.
+//! sol! {
+//!     function increment();
+//!     function decrement();
+//!     function number() returns (uint256);
+//!     event Changed(address indexed by, uint256 from, uint256 to);
+//! }
+//! # const COUNTER: &str = include_str!("../../../contracts/artifacts/Counter.json");
+//! # let artifact: serde_json::Value = serde_json::from_str(COUNTER)?;
+//! # let mut initcode = hex::decode(artifact["bytecode"].as_str().unwrap())?;
+//! # initcode.extend([0; 32]);
+//!
+//! let mut zvm = Zvm::memory(); // or Zvm::open("file:./state")?
+//! let counter = zvm.deploy(initcode)?;
+//!
+//! // A transaction changes the state and tells what it did.
+//! let receipt = zvm.transact(counter, incrementCall {})?;
+//! assert_eq!(receipt.events::<Changed>()[0].to, U256::from(1));
+//! assert!(receipt.gas_used > 21_000);
+//!
+//! // A call answers in Rust's types and changes nothing.
+//! assert_eq!(zvm.call(counter, numberCall {})?, U256::from(1));
+//!
+//! // Anybody may be the sender; nobody needs ether for gas.
+//! let alice = Address::repeat_byte(0xa1);
+//! let before = zvm.snapshot()?;
+//! zvm.from(alice).transact(counter, decrementCall {})?;
+//!
+//! // What goes wrong says why: below zero, Solidity panics.
+//! let error = zvm.transact(counter, decrementCall {}).unwrap_err();
+//! assert_eq!(error.to_string(), "reverted: panic 0x11: arithmetic overflow or underflow");
+//! assert!(matches!(error, Error::Revert { reason: RevertReason::Panic(_), .. }));
+//!
+//! // And what went wrong can be undone.
+//! zvm.revert(before)?;
+//! assert_eq!(zvm.call(counter, numberCall {})?, U256::from(1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Rules of the house
+//!
+//! * **Sender.** Without [`Zvm::from`] it is [`DEFAULT_SENDER`]. Contracts may send, too.
+//! * **Gas is free**, because the price is zero; it is counted exactly all the same. Wei sent along
+//!   must be there: give it with [`Zvm::set_balance`].
+//! * **A failed transaction still happened.** Its error carries the result, and the sender's nonce
+//!   has grown, as on a chain.
+//! * **Blocks stand still.** Number and time are whatever [`Zvm::block_mut`] made them.
+//! * [`Zvm::execute`] takes a whole [`Transaction`] and applies every rule of consensus to it.
+//!
+//! Not here: blocks and networks. The command line is `zvm-cli`, the machine alone is `zvm-evm`.
+
+mod builder;
+mod calldata;
+mod error;
+mod receipt;
+mod request;
+mod revert;
+mod zvm;
+
+#[cfg(feature = "sol")]
+pub use alloy_sol_types;
+pub use zvm_core::{
+    Account, AccountDiff, AccountInfo, Address, B256, BlockEnv, Bytes, Database, DbError, Log,
+    LogData, SlotDiff, SnapshotId, SpecId, StateBackend, StateDiff, Transaction, TxKind, TxType,
+    U256, UnknownSpec, address, b256, bytes, hex, keccak256, uint,
+};
+pub use zvm_evm::{
+    Executed, Halt, InvalidTransaction, NoTracer, Outcome, SuccessReason, Tracer, tracers,
+};
+pub use zvm_state::DatabaseConfig;
+
+pub use builder::Builder;
+pub use calldata::{Calldata, Raw};
+pub use error::Error;
+pub use receipt::Receipt;
+pub use request::Request;
+pub use revert::RevertReason;
+pub use zvm::{DEFAULT_SENDER, Zvm};
+
+/// Declares Solidity functions, events, errors and types as Rust types. See
+/// [`alloy_sol_types::sol`](https://docs.rs/alloy-sol-types/latest/alloy_sol_types/macro.sol.html);
+/// this one needs no dependency beside `zvm`.
+#[cfg(feature = "sol")]
+#[macro_export]
+macro_rules! sol {
+    ($($declarations:tt)*) => {
+        $crate::alloy_sol_types::sol! {
+            #![sol(alloy_sol_types = $crate::alloy_sol_types)]
+            $($declarations)*
+        }
+    };
+}

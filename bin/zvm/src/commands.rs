@@ -1,0 +1,77 @@
+//! The tree of commands.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::{account, demo, disasm, interact, output::Output, run};
+
+/// Runs, deploys and calls Ethereum contracts on an embedded database.
+#[derive(Debug, Parser)]
+#[command(name = "zvm", version, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 success, 1 the thing failed, 2 wrong use.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run bytecode once, on an empty state or a given one
+    Run(run::RunArgs),
+    /// Create a contract and keep it in the database
+    Deploy(interact::DeployArgs),
+    /// Send a transaction and keep what it changes
+    Send(interact::SendArgs),
+    /// Ask a contract; nothing changes
+    Call(interact::CallArgs),
+    /// Show an account
+    Account(account::AccountArgs),
+    /// Show one word of an account's storage, or all of it
+    Storage(account::StorageArgs),
+    /// Show bytecode as instructions
+    Disasm(disasm::DisasmArgs),
+    /// Deploy a token, use it, and read it back from a reopened database
+    Demo(demo::DemoArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Command {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Run(args) => run::run(args),
+            Self::Deploy(args) => interact::deploy(args),
+            Self::Send(args) => interact::send(args),
+            Self::Call(args) => interact::call(args),
+            Self::Account(args) => account::account(&args),
+            Self::Storage(args) => account::storage(&args),
+            Self::Disasm(args) => disasm::run(&args),
+            Self::Demo(args) => demo::run(&args),
+            Self::Completions { shell } => completions(shell),
+        }
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<ExitCode> {
+    // Into memory first: the generator panics where a pipe is closed.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "zvm", &mut script);
+    let mut out = Output::stdout();
+    out.bytes(&script)?;
+    out.finish()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,90 @@
+//! What can go wrong between a caller and a contract.
+
+use zvm_core::{Address, Bytes, DbError};
+use zvm_evm::{ExecError, Executed, Halt, InvalidTransaction, Outcome};
+use zvm_precompiles::MissingPrecompiles;
+
+use crate::RevertReason;
+
+/// Why an answer is not what was hoped for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The transaction breaks a rule; nothing ran and nothing changed.
+    #[error("invalid transaction: {0}")]
+    Invalid(#[from] InvalidTransaction),
+
+    /// The contract refused. Its changes are undone.
+    #[error("reverted: {reason}")]
+    Revert {
+        /// Why, as far as the contract says.
+        reason: RevertReason,
+        /// The whole result; `output` holds the bytes behind `reason`.
+        executed: Box<Executed>,
+    },
+
+    /// The contract stopped exceptionally. Its changes are undone, all its gas is consumed.
+    #[error("halted: {halt}")]
+    Halt {
+        /// Why.
+        halt: Halt,
+        /// The whole result.
+        executed: Box<Executed>,
+    },
+
+    /// The answer is not of the type that the call declares.
+    #[error("{to}: {what}")]
+    Answer {
+        /// Who answered.
+        to: Address,
+        /// What was expected and how the answer departs from it.
+        what: String,
+        /// The answer.
+        output: Bytes,
+    },
+
+    /// The database failed; nothing changed.
+    #[error(transparent)]
+    Database(#[from] DbError),
+
+    /// The hard fork asked for needs precompiles that this build lacks.
+    #[error(transparent)]
+    MissingPrecompiles(#[from] MissingPrecompiles),
+}
+
+impl Error {
+    /// The result of an execution that ran and failed.
+    #[must_use]
+    pub fn executed(&self) -> Option<&Executed> {
+        match self {
+            Self::Revert { executed, .. } | Self::Halt { executed, .. } => Some(executed),
+            _ => None,
+        }
+    }
+
+    /// Lets a success pass and turns the two kinds of failure into errors.
+    pub(crate) fn unless_success(executed: Executed) -> Result<Executed, Self> {
+        match executed.outcome {
+            Outcome::Success(_) => Ok(executed),
+            Outcome::Revert => {
+                let reason = RevertReason::decode(&executed.output);
+                Err(Self::Revert { reason, executed: Box::new(executed) })
+            }
+            Outcome::Halt(halt) => Err(Self::Halt { halt, executed: Box::new(executed) }),
+        }
+    }
+}
+
+impl From<ExecError> for Error {
+    fn from(error: ExecError) -> Self {
+        match error {
+            ExecError::Invalid(rule) => Self::Invalid(rule),
+            ExecError::Database(error) => Self::Database(error),
+            // The enum may grow; what it grows by concerns the machine, not the contract.
+            other => Self::Database(DbError::Engine {
+                context: "execution".to_owned(),
+                source: Box::new(other),
+            }),
+        }
+    }
+}
