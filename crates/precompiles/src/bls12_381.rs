@@ -184,7 +184,8 @@ fn read_point<G: Group>(bytes: &[u8]) -> Result<G, PrecompileError> {
 /// A point of the subgroup.
 fn read_member<G: Group>(bytes: &[u8]) -> Result<G, PrecompileError> {
     let point = read_point::<G>(bytes)?;
-    if point.is_in_subgroup() {
+    // Infinity is in every group, and asking costs as much as for any other point.
+    if point.is_infinity() || point.is_in_subgroup() {
         Ok(point)
     } else {
         Err(PrecompileError::InvalidInput("a point is not in the subgroup"))

@@ -167,9 +167,11 @@ macro_rules! group {
 
             fn sum_of_products(terms: &[(Self, Scalar)]) -> Self {
                 // blst works on inverses of many coordinates at once, which infinity would spoil.
-                let finite = || terms.iter().filter(|(point, _)| !point.is_infinity());
-                let points: Vec<Self> = finite().map(|(point, _)| *point).collect();
-                let scalars: Vec<u8> = finite().flat_map(|(_, scalar)| scalar.0).collect();
+                let counts =
+                    |(point, scalar): &&(Self, Scalar)| !point.is_infinity() && scalar.0 != [0; 32];
+                let (points, scalars): (Vec<Self>, Vec<[u8; 32]>) =
+                    terms.iter().filter(counts).map(|(point, scalar)| (*point, scalar.0)).unzip();
+                let scalars = scalars.as_flattened();
                 let sum = match points.as_slice() {
                     [] => return Self::default(),
                     [point] => {
@@ -183,7 +185,7 @@ macro_rules! group {
                         }
                         product
                     }
-                    points => points.mult(&scalars, Scalar::BITS),
+                    points => points.mult(scalars, Scalar::BITS),
                 };
                 let mut affine = Self::default();
                 // SAFETY: reads and writes points borrowed here.
