@@ -59,6 +59,8 @@ pub(crate) mod slot {
     pub(crate) const WORD: u8 = 0x62;
     /// Hands over to the raw loop: what comes here faults there.
     pub(crate) const DEMOTE: u8 = 0x63;
+    /// Goes on at slot `imm`, whose block has been paid for: the end of a run of `JUMPDEST`s.
+    pub(crate) const GOTO: u8 = 0x72;
     /// `PUSH imm; JUMP`.
     pub(crate) const JUMP_TO: u8 = 0x64;
     /// `PUSH imm; JUMPI`, and with a comparison before it, negated if `a` is 1.
@@ -252,6 +254,8 @@ struct Decoder<'a> {
     /// Slots whose `imm` is an offset in the code yet.
     jumps: Vec<usize>,
     block: Block,
+    /// Block slots of the `JUMPDEST`s right before the block's own.
+    run: Vec<usize>,
 }
 
 impl<'a> Decoder<'a> {
@@ -265,6 +269,7 @@ impl<'a> Decoder<'a> {
             pool: Vec::new(),
             jumps: Vec::new(),
             block: Block { slot: 0, gas: 0, height: 0, needs: 0, peak: 0 },
+            run: Vec::new(),
         }
     }
 
@@ -277,15 +282,15 @@ impl<'a> Decoder<'a> {
             let op = self.code[pc];
             let next = pc + 1 + opcode::immediate_len(op);
             if op == opcode::JUMPDEST {
-                if is_reachable && self.slots.len() - 1 != self.block.slot {
+                if !is_reachable {
+                    self.open_block(pc);
+                } else if !self.so_far().is_empty() {
                     self.close_block();
                     self.open_block(pc);
-                } else if !is_reachable {
-                    self.open_block(pc);
+                } else if self.block.gas != 0 {
+                    self.continue_run(pc);
                 }
                 is_reachable = true;
-                // A block that starts here, empty so far, is the target.
-                self.pcs[self.block.slot] = pc as u32;
                 self.targets[pc] = self.block.slot as u32;
                 self.block.gas += u64::from(opcode::static_gas(op, self.spec));
             } else if is_reachable {
@@ -340,10 +345,30 @@ impl<'a> Decoder<'a> {
         self.emit(Slot::plain(slot::BLOCK), pc);
     }
 
-    /// Writes the sums of the block into its slot.
+    /// Starts a block at a `JUMPDEST` right behind another one. The one before pays for both and
+    /// goes to what stands behind them.
+    fn continue_run(&mut self, pc: usize) {
+        self.run.push(self.block.slot);
+        self.emit(Slot::plain(slot::GOTO), pc);
+        self.block.slot = self.slots.len();
+        self.block.gas = 0;
+        self.emit(Slot::plain(slot::BLOCK), pc);
+    }
+
+    /// Writes the sums of the block into its slot, and into those of a run that leads to it.
     fn close_block(&mut self) {
+        self.write_sums(self.block.slot, self.block.gas);
+        let mut gas = self.block.gas;
+        for slot in std::mem::take(&mut self.run).into_iter().rev() {
+            gas += u64::from(opcode::static_gas(opcode::JUMPDEST, self.spec));
+            self.write_sums(slot, gas);
+            self.slots[slot + 1].imm = self.block.slot as u64 + 1;
+        }
+    }
+
+    fn write_sums(&mut self, slot: usize, gas: u64) {
         const WORD: i32 = size_of::<Limbs>() as i32;
-        let Block { slot, gas, needs, peak, .. } = self.block;
+        let Block { needs, peak, .. } = self.block;
         let highest = STACK_MAX as i32 - peak;
         let block = &mut self.slots[slot];
         match u32::try_from(gas) {

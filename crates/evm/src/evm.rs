@@ -25,6 +25,7 @@ pub struct Evm {
     return_data: Vec<u8>,
     journal: Journal,
     codes: CodeCache,
+    #[allow(clippy::vec_box, reason = "a frame is moved in and out as a pointer")]
     callers: Vec<Box<Frame>>,
     decode_gas_per_byte: u64,
 }

@@ -401,17 +401,17 @@ impl Journal {
     /// empty, and tells what changed.
     pub(crate) fn finish(&mut self, clears_empty: bool) -> StateDiff {
         let mut diff = StateDiff::default();
-        for entry in &self.accounts {
+        for entry in &mut self.accounts {
             if !entry.is_loaded && !entry.is_touched {
                 continue;
             }
             let is_cleared = entry.is_touched && clears_empty && entry.info.is_empty();
-            let is_gone = !entry.exists || entry.is_destroyed || is_cleared;
-            let new = (!is_gone).then_some(entry.info);
+            entry.exists &= !entry.is_destroyed && !is_cleared;
+            let new = entry.exists.then_some(entry.info);
             if new == entry.original {
                 continue;
             }
-            let wiped = is_gone && entry.had_storage;
+            let wiped = new.is_none() && entry.had_storage;
             let change = AccountDiff { old: entry.original, new, wiped, ..AccountDiff::default() };
             diff.accounts.insert(entry.address, change);
             if let (Some(info), Some(code)) = (new, &entry.code)
@@ -422,22 +422,15 @@ impl Journal {
         }
         for slot in &self.slots {
             let entry = self.entry(slot.account);
-            let account = diff.accounts.get_mut(&entry.address);
-            let is_gone = account.as_ref().is_some_and(|account| account.new.is_none());
-            let new = if is_gone { U256::ZERO } else { slot.present };
+            let new = if entry.exists { slot.present } else { U256::ZERO };
             if slot.original == new {
                 continue;
             }
-            let change = SlotDiff { old: slot.original, new };
-            let account = match account {
-                Some(account) => account,
-                None => {
-                    let info = Some(entry.info);
-                    let unchanged = AccountDiff { old: info, new: info, ..AccountDiff::default() };
-                    diff.accounts.entry(entry.address).or_insert(unchanged)
-                }
-            };
-            account.storage.insert(slot.key, change);
+            let account = diff.accounts.entry(entry.address).or_insert_with(|| {
+                let info = Some(entry.info);
+                AccountDiff { old: info, new: info, ..AccountDiff::default() }
+            });
+            account.storage.insert(slot.key, SlotDiff { old: slot.original, new });
         }
         diff
     }

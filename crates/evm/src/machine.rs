@@ -24,6 +24,7 @@ pub(crate) struct Machine<'a> {
     pub(crate) vm: Vm<'a>,
     pub(crate) stacks: &'a mut StackArena,
     /// Frames that wait for the running one, outermost first.
+    #[allow(clippy::vec_box, reason = "a frame moves between here and `run` as a pointer")]
     pub(crate) callers: &'a mut Vec<Box<Frame>>,
     /// Code is decoded once it has spent this much gas per byte in the raw loop.
     pub(crate) decode_gas_per_byte: u64,
@@ -283,20 +284,19 @@ impl Machine<'_> {
             return Ok(self.refuse(call.gas, Halt::CallDepth, tracer));
         }
         let checkpoint = self.vm.journal.checkpoint();
-        match call.kind {
-            CallKind::Call => {
-                if !self.vm.journal.transfer(call.payer, call.account, call.value) {
-                    return Ok(self.refuse(call.gas, Halt::InsufficientBalance, tracer));
-                }
-            }
-            CallKind::CallCode => {
-                if self.vm.journal.entry(call.payer).info.balance < call.value {
-                    return Ok(self.refuse(call.gas, Halt::InsufficientBalance, tracer));
-                }
-            }
+        let is_paid = match call.kind {
+            CallKind::Call => self.vm.journal.transfer(call.payer, call.account, call.value),
+            // Pays itself.
+            CallKind::CallCode => self.vm.journal.entry(call.payer).info.balance >= call.value,
             // Touches like a call of no value, by the reference.
-            CallKind::StaticCall => self.vm.journal.touch(call.account),
-            _ => {}
+            CallKind::StaticCall => {
+                self.vm.journal.touch(call.account);
+                true
+            }
+            _ => true,
+        };
+        if !is_paid {
+            return Ok(self.refuse(call.gas, Halt::InsufficientBalance, tracer));
         }
         if call.delegate.is_none()
             && call.code.is_none()

@@ -42,15 +42,14 @@ pub(crate) fn execute<T: Tracer>(
     let counter = u64::try_from(counter).unwrap_or(0) + refund_for_accounts;
     let used = tx.gas_limit - left;
     let quotient = if spec.has(SpecId::LONDON) { 5 } else { 2 };
-    let refunded = counter.min(used / quotient);
-    let gas_used = (used - refunded).max(needed.floor);
+    let gas_used = (used - counter.min(used / quotient)).max(needed.floor);
     settle(machine, tx, sender, price, gas_used)?;
 
     let diff = machine.vm.journal.finish(spec.has(SpecId::SPURIOUS_DRAGON));
     Ok(Executed {
         outcome: result.outcome,
         gas_used,
-        gas_refunded: refunded,
+        gas_refunded: used.saturating_sub(gas_used),
         output: Bytes::copy_from_slice(machine.vm.return_data),
         created: result.created,
         logs: if is_success { std::mem::take(&mut machine.vm.journal.logs) } else { Vec::new() },

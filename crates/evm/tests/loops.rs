@@ -1,8 +1,6 @@
 //! The raw and the decoded loop run the same programs to the same end.
 
-use zvm_core::{
-    Account, Address, B256, BlockEnv, Bytes, Database, DbError, SpecId, U256, hex,
-};
+use zvm_core::{Account, Address, B256, BlockEnv, Bytes, Database, DbError, SpecId, U256, hex};
 use zvm_evm::{Config, Evm, Executed, Halt, Message, NoTracer, Outcome, SuccessReason};
 
 /// A world without accounts.
@@ -40,7 +38,8 @@ fn run_with(evm: &mut Evm, code: &str, gas: u64, spec: SpecId) -> Executed {
 
 /// Runs in both loops, which must agree.
 fn run(code: &str, gas: u64) -> Executed {
-    let raw = run_with(&mut Evm::new().with_decode_gas_per_byte(u64::MAX), code, gas, SpecId::OSAKA);
+    let raw =
+        run_with(&mut Evm::new().with_decode_gas_per_byte(u64::MAX), code, gas, SpecId::OSAKA);
     let decoded = run_with(&mut Evm::new().with_decode_gas_per_byte(0), code, gas, SpecId::OSAKA);
     assert_eq!(raw, decoded, "{code} with {gas} gas");
     raw
@@ -65,13 +64,15 @@ fn arithmetic_returns_its_result() {
 #[test]
 fn a_loop_counts_down() {
     // i = 100; do { i -= 1; sum += 2 } while (i != 0)
-    let code = format!("5f6064 5b 6001 90 03 90 6002 01 90 80 6003 57 50 {RETURN_TOP}").replace(' ', "");
+    let code =
+        format!("5f6064 5b 6001 90 03 90 6002 01 90 80 6003 57 50 {RETURN_TOP}").replace(' ', "");
     assert_eq!(output(&code), U256::from(200));
 }
 
 #[test]
 fn every_gas_limit_gives_the_same_end_in_both_loops() {
-    let code = "6005 5b 80 6000 52 6001 90 03 80 6002 57 6040 6000 20 5a 55 60 20 59 f3".replace(' ', "");
+    let code =
+        "6005 5b 80 6000 52 6001 90 03 80 6002 57 6040 6000 20 5a 55 60 20 59 f3".replace(' ', "");
     for gas in 0..6000 {
         run(&code, gas);
     }
@@ -92,4 +93,12 @@ fn halts_say_why() {
     assert_eq!(halt("60015f5f3e", 1000), Halt::ReturnDataOutOfBounds);
     // The first fault counts, though the block cannot be paid for as a whole.
     assert_eq!(halt("60015f5f3e20202020202020", 20), Halt::ReturnDataOutOfBounds);
+}
+
+#[test]
+fn a_jump_into_a_run_of_jumpdests_pays_for_the_rest_of_the_run() {
+    for (target, used) in [(4, 3 + 8 + 4), (5, 3 + 8 + 3), (6, 3 + 8 + 2), (7, 3 + 8 + 1)] {
+        let executed = run(&format!("60{target:02x}56fe5b5b5b5b"), 100);
+        assert_eq!(executed.gas_used, used, "to {target}");
+    }
 }

@@ -120,6 +120,10 @@ pub(crate) fn run<T: Tracer>(
                 slot::BLOCK => enter!(ip),
                 slot::IMM => s.push(word::from_u64(slot.imm)),
                 slot::WORD => s.push(read(pool.add(slot.b as usize))),
+                slot::GOTO => {
+                    ip = slots.add(slot.imm as usize);
+                    continue 'run;
+                }
                 slot::JUMP_TO => enter!(slots.add(slot.imm as usize)),
                 slot::JUMPI_TO => {
                     let condition = s.peek(1);

@@ -60,7 +60,7 @@ pub(super) unsafe fn swap(s: &mut Regs, n: usize) {
 }
 
 /// `EXP` (0x0a). Gas: 10 or, since EIP-160, 50 per byte of the exponent.
-#[inline(always)]
+#[inline(never)]
 pub(super) unsafe fn exp(s: &mut Regs, vm: &Vm<'_>) -> Done {
     let exponent = s.peek(2);
     let bytes = (256 - word::clz(exponent)[0]).div_ceil(8);
@@ -406,6 +406,7 @@ pub(super) unsafe fn blockhash(s: &mut Regs, vm: &mut Vm<'_>) -> Done {
     Ok(())
 }
 
+#[inline(always)]
 pub(super) unsafe fn blobhash(s: &mut Regs, vm: &Vm<'_>) {
     let index = usize::try_from(word::to_u64_saturating(s.peek(1))).unwrap_or(usize::MAX);
     let hash = vm.tx.blob_hashes.get(index).copied().unwrap_or_default();
@@ -464,9 +465,10 @@ pub(super) unsafe fn sstore<T: Tracer>(
     Ok(())
 }
 
-pub(super) unsafe fn tload(s: &mut Regs, vm: &Vm<'_>, frame: &Frame) {
+pub(super) unsafe fn tload(s: &mut Regs, vm: &Vm<'_>, frame: &Frame) -> Done {
     let word = vm.journal.transient(frame.account, word::to_u256(s.peek(1)));
     s.poke(1, word::from_u256(word));
+    Ok(())
 }
 
 pub(super) unsafe fn tstore(s: &mut Regs, vm: &mut Vm<'_>, frame: &Frame) -> Done {
@@ -691,6 +693,7 @@ macro_rules! dispatch {
         macro_rules! inlined {
             ($body:expr) => {
                 if let Err(fault) = $body {
+                    std::hint::cold_path();
                     $fault!(fault);
                 }
             };
@@ -704,7 +707,10 @@ macro_rules! dispatch {
                 $s = copy;
                 match result {
                     Ok(value) => value,
-                    Err(fault) => $fault!(fault),
+                    Err(fault) => {
+                        std::hint::cold_path();
+                        $fault!(fault)
+                    }
                 }
             }};
         }
@@ -720,7 +726,7 @@ macro_rules! dispatch {
             op::SMOD => ops::binary(&mut $s, arith::smod),
             op::ADDMOD => ops::ternary(&mut $s, arith::addmod),
             op::MULMOD => ops::ternary(&mut $s, arith::mulmod),
-            op::EXP => inlined!(ops::exp(&mut $s, $vm)),
+            op::EXP => called!(|r| ops::exp(r, $vm)),
             op::SIGNEXTEND => ops::binary(&mut $s, word::signextend),
             op::LT => ops::binary(&mut $s, word::lt),
             op::GT => ops::binary(&mut $s, word::gt),
@@ -773,7 +779,7 @@ macro_rules! dispatch {
             op::SSTORE => called!(|r| ops::sstore(r, $vm, $frame, $tracer)),
             op::MSIZE => $s.push(word::from_u64($vm.memory.len() as u64)),
             op::GAS => $s.push(word::from_u64($s.gas)),
-            op::TLOAD => ops::tload(&mut $s, $vm, $frame),
+            op::TLOAD => called!(|r| ops::tload(r, $vm, $frame)),
             op::TSTORE => called!(|r| ops::tstore(r, $vm, $frame)),
             op::MCOPY => called!(|r| ops::mcopy(r, $vm)),
             op::PUSH0 => $s.push(word::ZERO),
