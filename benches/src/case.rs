@@ -50,10 +50,10 @@ impl WorldAccount {
     }
 }
 
-/// The hash of block `number` in every [`Case`]: arbitrary, but telling numbers apart.
+/// The hash of block `number` in every [`Case`]: that of its digits, as in state tests.
 #[must_use]
 pub fn block_hash(number: u64) -> B256 {
-    keccak256(number.to_be_bytes())
+    keccak256(number.to_string())
 }
 
 /// A [`World`] in hash maps, as zvm reads it. The peer gets the same maps in its own types.

@@ -10,10 +10,10 @@ use zvm_evm::Evm;
 
 use crate::{Program, shrink};
 
-/// Compares zvm with the peer, program after program on the same machine.
-#[derive(Debug, Default)]
+/// Compares zvm with the peer, program after program on the same machines.
+#[derive(Debug)]
 pub struct Differ {
-    evm: Evm,
+    machines: [Machine; 3],
 }
 
 /// A program on which the engines disagree.
@@ -37,18 +37,26 @@ impl fmt::Display for Mismatch {
 }
 
 impl Differ {
-    /// A machine with empty buffers.
+    /// Machines with empty buffers: one that never decodes, one that always does, and one that
+    /// finds out while it runs.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        let machine = |name, decode| Machine { name, decode, evm: evm(decode) };
+        Self {
+            machines: [
+                machine("raw loop", u64::MAX),
+                machine("decoded loop", 0),
+                machine("both loops", Evm::DECODE_GAS_PER_BYTE),
+            ],
+        }
     }
 
     /// Runs `program` on both engines; a disagreement comes back shrunk.
     ///
     /// # Errors
     ///
-    /// [`Mismatch`] where result class, halt, gas, refund, output, logs or state differ, where a
-    /// second run differs from the first, or where zvm panics or breaks the promises of its diff.
+    /// [`Mismatch`] where result class, halt, gas, refund, output, logs or state differ on any of
+    /// the machines, or where zvm panics or breaks the promises of its diff.
     pub fn check(&mut self, program: &Program) -> Result<(), Box<Mismatch>> {
         let Some(differences) = self.compare(&program.assemble()) else { return Ok(()) };
         let fresh = |program: &Program| Self::new().compare(&program.assemble());
@@ -68,25 +76,46 @@ impl Differ {
     fn compare(&mut self, case: &Case) -> Option<String> {
         let expected = peer::observe(case)?;
         let db = WorldDb::new(&case.pre);
-        for run in RUNS {
-            let found = self.observe(case, &db);
+        for machine in &mut self.machines {
+            let found = machine.observe(case, &db);
             let differences = differences(&found, &expected);
             if !differences.is_empty() {
-                return Some(format!("{run}:\n{differences}"));
+                return Some(format!("{}:\n{differences}", machine.name));
             }
         }
         None
     }
+}
 
+impl Default for Differ {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A zvm, and when it decodes.
+#[derive(Debug)]
+struct Machine {
+    name: &'static str,
+    decode: u64,
+    evm: Evm,
+}
+
+impl Machine {
+    /// What it makes of `case`; a panic is an observation too, and ends this machine's life.
     fn observe(&mut self, case: &Case, db: &WorldDb) -> Observation {
         let evm = &mut self.evm;
         catch_unwind(AssertUnwindSafe(|| machine::observe(evm, case, db))).unwrap_or_else(|panic| {
-            self.evm = Evm::new();
+            self.evm = self::evm(self.decode);
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
             Observation::Broken(format!("panic: {}", text.unwrap_or("without words")))
         })
     }
+}
+
+fn evm(decode: u64) -> Evm {
+    Evm::new().with_decode_gas_per_byte(decode)
 }
 
 /// The run, and the first word of the first line that differs.
@@ -95,5 +124,3 @@ fn kind(differences: &str) -> &str {
     let word = differences[line..].find([' ', ':']).unwrap_or(0);
     &differences[..line + word]
 }
-
-const RUNS: [&str; 2] = ["first run", "second run"];

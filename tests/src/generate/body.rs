@@ -243,6 +243,10 @@ impl<'a> Writer<'a> {
 
     /// A run of stack opcodes and cheap arithmetic: every pair that a decoder may fuse.
     fn mix(&mut self) {
+        if self.rng.chance(4) {
+            // High enough for SWAP16.
+            (0..16).for_each(|word| self.push_small(word));
+        }
         for _ in 0..self.rng.range(4, 24) {
             let height = self.height;
             match self.rng.below(10) {

@@ -27,7 +27,7 @@ impl Writer<'_> {
         }
     }
 
-    fn push_address(&mut self, address: Address) {
+    pub(super) fn push_address(&mut self, address: Address) {
         self.push(address.into_word().into());
     }
 

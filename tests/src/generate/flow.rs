@@ -1,6 +1,6 @@
 //! Jumps: branches, loops, functions, endings.
 
-use zvm_core::{SpecId, U256};
+use zvm_core::{Address, SpecId, U256};
 use zvm_evm::opcode as op;
 
 use super::{body::Writer, words};
@@ -123,7 +123,7 @@ impl Writer<'_> {
                 self.op(if self.has(SpecId::BYZANTIUM) { op::REVERT } else { op::RETURN });
             }
             80..=87 => {
-                self.address();
+                self.beneficiary();
                 self.op(op::SELFDESTRUCT);
             }
             88..=89 => self.op(op::INVALID),
@@ -141,6 +141,18 @@ impl Writer<'_> {
             }
             92 => (0..self.height + 1).for_each(|_| self.op(op::POP)),
             _ => {}
+        }
+    }
+
+    /// Who inherits. Not 0x03: where `SELFDESTRUCT` runs out of gas, revm has touched it by then,
+    /// and that touch outlives the revert (EIP-161's exception); the specification has not.
+    fn beneficiary(&mut self) {
+        let address = self.places.any(self.rng);
+        if self.rng.chance(30) || address == Address::with_last_byte(3) {
+            let opcode = self.rng.pick(&[op::ADDRESS, op::CALLER, op::COINBASE]);
+            self.apply(opcode, 0, 1);
+        } else {
+            self.push_address(address);
         }
     }
 
