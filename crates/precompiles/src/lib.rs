@@ -22,7 +22,9 @@
 //! ```
 //!
 //! Each precompile is a small file that reads its input, prices it and leaves the mathematics to a
-//! well-kept library.
+//! well-kept library. Those that are heavy to build hide behind Cargo features, all on by default:
+//! `bn254`, `bls12-381` (needs a C compiler; KZG too) and `p256`. A hard fork that needs one that is
+//! off is refused by name, see [`MissingPrecompiles`]. `fast` puts libsecp256k1 behind `ECREC`.
 //!
 //! Not here: calls, value transfers and warm addresses (`zvm-evm`), and any I/O.
 

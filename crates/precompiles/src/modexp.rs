@@ -116,7 +116,11 @@ impl<'a> Call<'a> {
             return Ok(price);
         }
         let (base_len, modulus_len) = (self.base_len as usize, self.modulus_len as usize);
-        let fill = |stored: &[u8], len| [stored, &vec![0; len - stored.len()]].concat();
+        let fill = |stored: &[u8], len| {
+            let mut number = vec![0; len];
+            number[..stored.len()].copy_from_slice(stored);
+            number
+        };
         let base = fill(self.stored(0, self.base_len), base_len);
         let exponent = self.stored(self.base_len, self.exponent_len);
         let modulus_at = self.base_len.saturating_add(self.exponent_len);
