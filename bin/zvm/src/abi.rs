@@ -82,11 +82,13 @@ pub(crate) fn encode_arguments(
         let types: Vec<_> = params.iter().map(|param| param.selector_type()).collect();
         let (expected, found) = (params.len(), arguments.len());
         let types = types.join(", ");
-        return Err(usage(format!("{what}: {found} arguments, expected {expected} ({types})")));
+        return Err(usage(format!(
+            "{what}: expected {expected} arguments ({types}), found {found}"
+        )));
     }
     let mut values = Vec::with_capacity(params.len());
     for (index, (param, text)) in params.iter().zip(arguments).enumerate() {
-        let value = resolve(param).and_then(|ty| ty.coerce_str(text).map_err(|e| e.to_string()));
+        let value = resolve(param).and_then(|ty| ty.coerce_str(text).map_err(|e| last_line(&e)));
         values.push(value.map_err(|error| {
             let name = if param.name.is_empty() { "" } else { " " };
             let (place, ty) = (index + 1, param.selector_type());
@@ -98,6 +100,11 @@ pub(crate) fn encode_arguments(
         })?);
     }
     Ok(DynSolValue::Tuple(values).abi_encode_params())
+}
+
+/// The library draws a picture of the place over several lines; what is wrong comes last.
+fn last_line(error: &impl ToString) -> String {
+    error.to_string().lines().last().unwrap_or_default().trim().to_owned()
 }
 
 /// Reads a list of values, as a function returns it.
@@ -324,7 +331,7 @@ mod tests {
         let to = "0x00000000000000000000000000000000000000b0";
         assert_eq!(encode(&[to, "3"]).unwrap().len(), 64);
         let message = encode(&[to]).unwrap_err().to_string();
-        assert_eq!(message, "transfer: 1 arguments, expected 2 (address, uint256)");
+        assert_eq!(message, "transfer: expected 2 arguments (address, uint256), found 1");
         let message = encode(&["0xb0", "3"]).unwrap_err().to_string();
         assert!(message.starts_with("transfer: argument 1 (address to): \"0xb0\": "), "{message}");
         let message = encode(&[to, "-3"]).unwrap_err().to_string();

@@ -103,7 +103,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
         anyhow::ensure!(reopened == root, "state root {reopened} after reopening, was {root}");
     }
     out.field("   state root", root.to_string())?;
-    out.line("                 One hash over all accounts and storage: equal before and after.")?;
+    out.line("               One hash over all accounts and storage: equal before and after.")?;
 
     watch::write_profile(&svg, &profile)?;
     out.line("\n5. See where the gas of the transfer went, in a browser:")?;

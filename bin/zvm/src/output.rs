@@ -14,13 +14,13 @@ impl Output {
 
     /// Writes a line.
     pub(crate) fn line(&mut self, text: impl AsRef<str>) -> io::Result<()> {
-        self.0.write_all(text.as_ref().as_bytes())?;
-        self.0.write_all(b"\n")
+        self.bytes(text.as_ref().as_bytes())?;
+        self.bytes(b"\n")
     }
 
     /// Writes `name` and `text` in two columns.
     pub(crate) fn field(&mut self, name: &str, text: impl AsRef<str>) -> io::Result<()> {
-        self.line(format!("{name:<14}{}", text.as_ref()))
+        self.line(format!("{name:<14} {}", text.as_ref()))
     }
 
     /// Writes one JSON value in one line.
@@ -30,11 +30,16 @@ impl Output {
 
     /// Writes bytes as they are.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all(bytes)
+        self.0.write_all(bytes).map_err(blame)
     }
 
     /// Makes sure that all is written.
     pub(crate) fn finish(mut self) -> io::Result<()> {
-        self.0.flush()
+        self.0.flush().map_err(blame)
     }
+}
+
+/// Says which file it was; the kind stays, a closed pipe is known by it.
+fn blame(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("standard output: cannot write: {error}"))
 }

@@ -22,22 +22,30 @@ struct Account {
 }
 
 /// A JSON number, or a string of decimal digits or of hex digits after `0x`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(untagged, expecting = "expected a number, or a string with one")]
-enum Number {
-    #[default]
-    Absent,
-    Plain(u64),
-    Text(Word),
-}
+#[derive(Debug, Default)]
+struct Number(U256);
 
-impl Number {
-    fn get(&self) -> U256 {
-        match self {
-            Self::Absent => U256::ZERO,
-            Self::Plain(number) => U256::from(*number),
-            Self::Text(word) => word.0,
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Number;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a number, or a string with one")
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Number, E> {
+                Ok(Number(U256::from(number)))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Number, E> {
+                value::word(text).map(Number).map_err(E::custom)
+            }
         }
+
+        deserializer.deserialize_any(Visitor)
     }
 }
 
@@ -84,12 +92,12 @@ pub(crate) fn load(path: &Path, zvm: &mut Zvm) -> anyhow::Result<()> {
         .map_err(|error| usage(format!("{}: {error}", source.name)))?;
     let mut batch = zvm.database().batch();
     for (Address(address), account) in accounts {
-        let nonce = account.nonce.get();
+        let nonce = account.nonce.0;
         let nonce = nonce.try_into().map_err(|_| {
             usage(format!("{}: account {address}: nonce {nonce} is 2^64 or more", source.name))
         })?;
         let code_hash = batch.set_code(account.code.0);
-        let info = AccountInfo { nonce, balance: account.balance.get(), code_hash };
+        let info = AccountInfo { nonce, balance: account.balance.0, code_hash };
         batch = batch.set_account(address, info);
         for (slot, word) in account.storage {
             batch = batch.set_storage(address, slot.0, word.0);

@@ -31,7 +31,9 @@ impl Source {
         let mut bounded = from.take(INPUT_BYTES_MAX + 1);
         bounded.read_to_end(&mut bytes).with_context(|| format!("{name}: cannot read"))?;
         if bytes.len() as u64 > INPUT_BYTES_MAX {
-            return Err(usage(format!("{name}: expected at most {INPUT_BYTES_MAX} bytes")));
+            return Err(usage(format!(
+                "{name}: too long, expected at most {INPUT_BYTES_MAX} bytes"
+            )));
         }
         let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();

@@ -86,13 +86,14 @@ pub use zvm::{DEFAULT_SENDER, Zvm};
 
 /// Declares Solidity functions, events, errors and types as Rust types. See
 /// [`alloy_sol_types::sol`](https://docs.rs/alloy-sol-types/latest/alloy_sol_types/macro.sol.html);
-/// this one needs no dependency beside `zvm`.
+/// this one needs no dependency beside `zvm` and derives `Debug`, `Default`, `PartialEq`, `Eq` and
+/// `Hash` where it can.
 #[cfg(feature = "sol")]
 #[macro_export]
 macro_rules! sol {
     ($($declarations:tt)*) => {
         $crate::alloy_sol_types::sol! {
-            #![sol(alloy_sol_types = $crate::alloy_sol_types)]
+            #![sol(alloy_sol_types = $crate::alloy_sol_types, all_derives = true)]
             $($declarations)*
         }
     };

@@ -1,11 +1,11 @@
 //! What a successful transaction leaves behind.
 
-use std::ops::Deref;
+use std::{fmt, ops::Deref};
 
 use zvm_evm::Executed;
 
 /// A transaction that succeeded: the contract's answer, and through [`Deref`] gas, logs and diff.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Receipt<R> {
     /// The answer of the contract.
     pub value: R,
@@ -27,5 +27,13 @@ impl<R> Deref for Receipt<R> {
 
     fn deref(&self) -> &Executed {
         &self.executed
+    }
+}
+
+/// Without `value`: what `sol!` makes for a function that returns nothing has no `Debug`, and
+/// `unwrap_err` shall work all the same. The bytes are in the output.
+impl<R> fmt::Debug for Receipt<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receipt").field("executed", &self.executed).finish_non_exhaustive()
     }
 }

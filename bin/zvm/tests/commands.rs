@@ -1,0 +1,234 @@
+//! Every command of the binary: what it prints, what it leaves, how it exits.
+
+mod common;
+
+use std::{io::Read, process::Stdio};
+
+use common::{Place, artifact};
+
+const BOB: &str = "0x00000000000000000000000000000000000000b0";
+const SENDER: &str = "0x5a564D0000000000000000000000000000000001";
+
+/// A place with the token deployed, and the token's address.
+fn with_token() -> (Place, String) {
+    let place = Place::new();
+    let run = place.run(["deploy", &artifact("Token"), "Demo", "DMO", "1000", "--json"]);
+    let address = run.json()["address"].as_str().unwrap().to_owned();
+    (place, address)
+}
+
+#[test]
+fn run_takes_hex_files_artifacts_and_stdin() {
+    let place = Place::new();
+    // PUSH1 7, PUSH0, MSTORE, MSIZE, PUSH0, RETURN
+    let code = "60075f52595ff3";
+    place.write("code.hex", format!("0x{code}\n"));
+    let word = format!("0x{:064x}", 7);
+    for arguments in [vec!["run", code], vec!["run", "code.hex"], vec!["run", "@code.hex"]] {
+        let json = place.run(arguments.iter().chain(&["--json"])).json();
+        assert_eq!((&json["status"], &json["output"]), (&"success".into(), &word.as_str().into()));
+        assert_eq!(json["gas_used"], 3 + 2 + 3 + 3 + 2 + 2);
+    }
+    let run = place.run_with_stdin(&["run", "-"], code);
+    assert!(run.stdout.contains(&word), "{}", run.stdout);
+
+    // number() of Counter's deployed code
+    let counter = artifact("Counter");
+    let json = place.run(["run", &counter, "--calldata", "0x8381f58a", "--json"]).json();
+    assert_eq!(json["output"], format!("0x{:064x}", 0));
+}
+
+#[test]
+fn run_answers_for_its_environment() {
+    let place = Place::new();
+    // CALLVALUE, PUSH0, MSTORE, CALLER, PUSH1 32, MSTORE, MSIZE, PUSH0, RETURN
+    let code = "345f523360205259 5ff3".replace(' ', "");
+    let json = place.run(["run", &code, "--value", "1.5ether", "--from", BOB, "--json"]).json();
+    assert_eq!(json["output"], format!("0x{:064x}{:064x}", 1_500_000_000_000_000_000_u64, 0xb0));
+
+    place.write("pre.json", format!(r#"{{"{BOB}":{{"balance":"0x10","nonce":3}}}}"#));
+    // balance of BOB
+    let code = "60b0315f52595ff3";
+    let json = place.run(["run", code, "--prestate", "pre.json", "--json"]).json();
+    assert_eq!(json["output"], format!("0x{:064x}", 16));
+}
+
+#[test]
+fn run_obeys_the_hard_fork_and_the_gas_limit() {
+    let place = Place::new();
+    let run = place.run(["run", "5f", "--spec", "paris"]);
+    assert_eq!(run.code, 1);
+    assert!(run.stdout.contains("halted: undefined opcode 0x5f"), "{}", run.stdout);
+    let run = place.run(["run", "5b600056", "--gas", "1000", "--json"]);
+    assert_eq!(run.code, 1);
+    let json: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((&json["status"], &json["reason"]), (&"halt".into(), &"out of gas".into()));
+    assert_eq!(json["gas_used"], 1000);
+}
+
+#[test]
+fn traces_are_json_lines_beside_the_result() {
+    let place = Place::new();
+    let run = place.run(["run", "600100", "--trace"]);
+    let lines: Vec<serde_json::Value> =
+        run.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!((&lines[0]["pc"], &lines[0]["opName"]), (&0.into(), &"PUSH1".into()));
+
+    let arguments = ["run", "600100", "--trace=t.jsonl", "--call-tree", "--profile", "p.svg"];
+    let run = place.run(arguments);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    assert!(run.stdout.contains("CALL 0x"), "{}", run.stdout);
+    assert_eq!(std::fs::read_to_string(place.path().join("t.jsonl")).unwrap().lines().count(), 3);
+    assert!(std::fs::read_to_string(place.path().join("p.svg")).unwrap().contains("<svg"));
+}
+
+#[test]
+fn contracts_stay_in_the_database() {
+    let (place, token) = with_token();
+    let balance = |holder: &str| {
+        let run = place.run(["call", &token, "balanceOf(address)(uint256)", holder, "--json"]);
+        run.json()["result"][0].as_str().unwrap().to_owned()
+    };
+    assert_eq!(balance(SENDER), "1000");
+
+    let abi = artifact("Token");
+    let sent = place.run(["send", &token, "transfer", BOB, "7", "--abi", &abi, "--json"]).json();
+    assert_eq!(sent["result"], serde_json::json!([true]));
+    assert_eq!(sent["logs"][0]["event"]["name"], "Transfer");
+    assert_eq!(sent["logs"][0]["event"]["args"]["value"], "7");
+    assert_eq!((balance(SENDER), balance(BOB)), ("993".to_owned(), "7".to_owned()));
+
+    // A call changes nothing.
+    place.run(["call", &token, "transfer(address,uint256)(bool)", BOB, "7"]);
+    assert_eq!(balance(BOB), "7");
+}
+
+#[test]
+fn reasons_are_read_by_convention_and_by_abi() {
+    let (place, token) = with_token();
+    let signature = "transfer(address,uint256)";
+    let run = place.run(["call", &token, signature, BOB, "7", "--from", BOB]);
+    assert_eq!(run.code, 1);
+    assert!(run.stdout.contains("reverted: custom error 0xe450d38c"), "{}", run.stdout);
+    let abi = artifact("Token");
+    let run = place.run(["call", &token, signature, BOB, "7", "--from", BOB, "--abi", &abi]);
+    assert!(run.stdout.contains("ERC20InsufficientBalance(sender: 0x"), "{}", run.stdout);
+    assert!(run.stdout.contains("balance: 0, needed: 7)"), "{}", run.stdout);
+    let run = place.run(["call", &token, "mint(address,uint256)", BOB, "7", "--from", BOB]);
+    assert!(run.stdout.contains("reverted: only the owner mints"), "{}", run.stdout);
+
+    let failures = place.run(["deploy", &artifact("Failures"), "--json"]).json();
+    let failures = failures["address"].as_str().unwrap();
+    let run = place.run(["call", failures, "panicDivision(uint256,uint256)", "1", "0"]);
+    assert!(run.stdout.contains("panic 0x12: division or modulo by zero"), "{}", run.stdout);
+    let run = place.run(["call", failures, "invalidOpcode()"]);
+    assert!(run.stdout.contains("halted: invalid opcode"), "{}", run.stdout);
+}
+
+#[test]
+fn every_kind_of_value_goes_in_and_out() {
+    let place = Place::new();
+    let failures = artifact("Failures");
+    let deployed = place.run(["deploy", &failures, "--json"]).json();
+    let to = deployed["address"].as_str().unwrap();
+    let arguments =
+        ["call", to, "echo", "true", "-5", "0xbeef", "hé llo", "[1,2,3]", "--abi", &failures];
+    let json = place.run(arguments.iter().chain(&["--json"])).json();
+    let expected = serde_json::json!([true, "-5", "0xbeef", "hé llo", ["1", "2", "3"]]);
+    assert_eq!(json["result"], expected);
+    let run = place.run(arguments);
+    assert!(run.stdout.contains("\"hé llo\""), "{}", run.stdout);
+    assert!(run.stdout.contains("[1, 2, 3]"), "{}", run.stdout);
+}
+
+#[test]
+fn constructors_take_value_and_arguments() {
+    let place = Place::new();
+    assert_eq!(place.run(["account", SENDER, "--set-balance", "10"]).code, 0);
+    let counter = artifact("Counter");
+    let json = place.run(["deploy", &counter, "9", "--value", "4", "--json"]).json();
+    let address = json["address"].as_str().unwrap();
+    let json = place.run(["account", address, "--json"]).json();
+    assert_eq!((&json["balance"], &json["nonce"]), (&"4".into(), &1.into()));
+    assert_eq!(place.run(["storage", address, "0", "--json"]).json(), "0x9");
+    assert_eq!(place.run(["storage", address, "--json"]).json(), serde_json::json!({"0x0": "0x9"}));
+    let run = place.run(["storage", address]);
+    assert_eq!(run.stdout, format!("0x{:064x} 0x{:064x}\n", 0, 9));
+}
+
+#[test]
+fn absent_accounts_are_said_to_be_absent() {
+    let (place, _) = with_token();
+    let run = place.run(["account", BOB]);
+    assert!(run.stdout.contains("does not exist"), "{}", run.stdout);
+    assert_eq!(place.run(["account", BOB, "--json"]).json()["exists"], false);
+}
+
+#[test]
+fn disasm_shows_places_immediates_and_jumps() {
+    let place = Place::new();
+    let run = place.run(["disasm", "600456fe5b6009565f61ff"]);
+    let expected = "\
+0x0000  PUSH1 0x04                -> 0x0004
+0x0002  JUMP
+0x0003  INVALID
+0x0004  JUMPDEST
+0x0005  PUSH1 0x09                -> 0x0009, which is no JUMPDEST
+0x0007  JUMP
+0x0008  PUSH0
+0x0009  PUSH2 0xff (truncated)
+";
+    assert_eq!(run.stdout, expected);
+    let run = place.run(["disasm", "5f", "--spec", "Paris"]);
+    assert_eq!(run.stdout, "0x0000  UNDEFINED(0x5f)\n");
+    let json = place.run(["disasm", "6001", "--json"]).json();
+    assert_eq!((&json["name"], &json["immediate"]), (&"PUSH1".into(), &"0x01".into()));
+}
+
+#[test]
+fn demo_deploys_transfers_and_reads_back() {
+    let place = Place::new();
+    let run = place.run(["demo", "--db", "file:./state", "--profile", "flame.svg"]);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{}", run.stdout);
+    for text in ["event", "Transfer(", "999750 units", "250 units", "state root", "flame.svg"] {
+        assert!(run.stdout.contains(text), "{text}\n{}", run.stdout);
+    }
+    assert!(std::fs::read_to_string(place.path().join("flame.svg")).unwrap().contains("Token"));
+    // The line it ends with works.
+    let next = run.stdout.lines().last().unwrap().trim().replace('\'', "");
+    let run = place.run(next.split(' ').skip(1));
+    assert!(run.stdout.contains("250"), "{}{}", run.stdout, run.stderr);
+}
+
+#[test]
+fn completions_name_the_commands() {
+    let place = Place::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let run = place.run(["completions", shell]);
+        assert_eq!(run.code, 0);
+        assert!(run.stdout.contains("disasm"), "{shell}");
+    }
+}
+
+#[test]
+fn closed_pipe_ends_quietly() {
+    let place = Place::new();
+    place.write("long.hex", "5b".repeat(1_000_000));
+    let mut command = place.command();
+    command.args(["disasm", "long.hex"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut first = [0; 16];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert_eq!((child.wait().unwrap().code(), stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn nothing_is_coloured_in_a_pipe() {
+    let (place, token) = with_token();
+    for run in [place.run(["account", &token]), place.run(["--help"]), place.run(["wat"])] {
+        assert!(!run.stdout.contains('\x1b') && !run.stderr.contains('\x1b'));
+    }
+}
