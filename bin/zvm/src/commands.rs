@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{account, demo, disasm, interact, output::Output, run};
+use crate::{account, demo, disasm, interact, output::Output, run, statetest};
 
 /// Runs, deploys and calls Ethereum contracts on an embedded database.
 #[derive(Debug, Parser)]
@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Storage(account::StorageArgs),
     /// Show bytecode as instructions
     Disasm(disasm::DisasmArgs),
+    /// Execute official state tests: folders, JSON files and .tar.zst archives
+    Statetest(statetest::StateTestArgs),
     /// Deploy a token, use it, and read it back from a reopened database
     Demo(demo::DemoArgs),
     /// Print a completion script for a shell
@@ -50,6 +52,7 @@ impl Command {
             Self::Account(args) => account::account(&args),
             Self::Storage(args) => account::storage(&args),
             Self::Disasm(args) => disasm::run(&args),
+            Self::Statetest(args) => statetest::run(args),
             Self::Demo(args) => demo::run(&args),
             Self::Completions { shell } => completions(shell),
         }

@@ -17,6 +17,7 @@ mod prestate;
 mod report;
 mod run;
 mod source;
+mod statetest;
 mod value;
 mod watch;
 

@@ -14,12 +14,14 @@ use anyhow::Context;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use regex::Regex;
+use zvm::SpecId;
 use zvm_conformance::{Options, Progress, Report};
-use zvm_core::SpecId;
+
+use crate::failure::usage;
 
 /// Executes official state tests and VMTests.
 #[derive(Debug, Args)]
-pub struct StateTestArgs {
+pub(crate) struct StateTestArgs {
     /// Folders, JSON files and .tar.zst archives.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -44,7 +46,7 @@ pub struct StateTestArgs {
 }
 
 /// Runs the tests: 0 if all passed, 1 if any failed or none ran, 2 for wrong use.
-pub fn run(args: StateTestArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: StateTestArgs) -> anyhow::Result<ExitCode> {
     let options = Options {
         spec: args.spec,
         filter: args.filter,
@@ -53,13 +55,8 @@ pub fn run(args: StateTestArgs) -> anyhow::Result<ExitCode> {
         trace: args.trace.then(|| Mutex::new(Box::new(io::BufWriter::new(io::stderr())) as _)),
     };
     let shows_progress = io::stderr().is_terminal() && !args.trace;
-    let report = match watched(&args.paths, &options, shows_progress) {
-        Ok(report) => report,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return Ok(ExitCode::from(2));
-        }
-    };
+    let report =
+        watched(&args.paths, &options, shows_progress).map_err(|error| usage(error.to_string()))?;
     if let Some(path) = &args.junit {
         std::fs::write(path, report.to_junit())
             .with_context(|| format!("{}: cannot write the JUnit report", path.display()))?;
@@ -67,7 +64,7 @@ pub fn run(args: StateTestArgs) -> anyhow::Result<ExitCode> {
     let text = if args.json { report.to_json_lines() } else { report.to_string() };
     io::stdout().write_all(text.as_bytes()).context("cannot write the report")?;
     if report.total() == 0 {
-        eprintln!("error: no state test in {}", shown(&args.paths));
+        anyhow::bail!("no state test in {}", shown(&args.paths));
     }
     Ok(if report.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -82,7 +79,8 @@ fn watched(
     let (finished, wait) = mpsc::channel::<()>();
     thread::scope(|scope| {
         if shows_progress {
-            scope.spawn(|| show(&progress, &wait));
+            let progress = &progress;
+            scope.spawn(move || show(progress, &wait));
         }
         let report = zvm_conformance::run(paths, options, &progress);
         drop(finished);
