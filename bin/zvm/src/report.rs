@@ -38,7 +38,8 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Prints the report. The exit code says whether the execution succeeded.
+    /// Prints the report. The exit code says whether the execution succeeded and answered as
+    /// declared.
     pub(crate) fn print(&self, as_json: bool) -> anyhow::Result<ExitCode> {
         let mut out = Output::stdout();
         if as_json {
@@ -47,7 +48,8 @@ impl<'a> Report<'a> {
             self.print_text(&mut out)?;
         }
         out.finish()?;
-        Ok(if self.executed.is_success() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+        let is_good = self.executed.is_success() && !matches!(self.values(), Some(Err(_)));
+        Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }
 
     /// `None` where the output is empty or nobody knows its types; else the values or what is wrong.

@@ -143,6 +143,19 @@ fn every_kind_of_value_goes_in_and_out() {
 }
 
 #[test]
+fn silence_is_no_answer() {
+    let (place, _) = with_token();
+    let arguments = ["call", BOB, "balanceOf(address)(uint256)", BOB];
+    let run = place.run(arguments);
+    assert_eq!(run.code, 1);
+    assert!(run.stdout.contains("is there a contract?"), "{}", run.stdout);
+    let run = place.run(arguments.iter().chain(&["--json"]));
+    let json: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((run.code, &json["status"]), (1, &"success".into()));
+    assert!(json["result_error"].is_string() && json.get("result").is_none(), "{json}");
+}
+
+#[test]
 fn constructors_take_value_and_arguments() {
     let place = Place::new();
     assert_eq!(place.run(["account", SENDER, "--set-balance", "10"]).code, 0);
@@ -184,6 +197,69 @@ fn disasm_shows_places_immediates_and_jumps() {
     assert_eq!(run.stdout, "0x0000  UNDEFINED(0x5f)\n");
     let json = place.run(["disasm", "6001", "--json"]).json();
     assert_eq!((&json["name"], &json["immediate"]), (&"PUSH1".into(), &"0x01".into()));
+}
+
+/// One transfer as a state test that expects `root`.
+fn state_test(root: zvm::B256) -> String {
+    serde_json::json!({ "transfer": {
+        "env": {
+            "currentCoinbase": "0x00000000000000000000000000000000000000c0",
+            "currentGasLimit": "0x1000000",
+            "currentNumber": "0x1",
+            "currentTimestamp": "0x1",
+            "currentBaseFee": "0x1",
+            "currentRandom": format!("0x{:064x}", 0),
+            "currentExcessBlobGas": "0x0",
+        },
+        "pre": { BOB: { "balance": "0x100000", "nonce": "0x0", "code": "0x", "storage": {} } },
+        "transaction": {
+            "sender": BOB,
+            "secretKey": format!("0x{:064x}", 1),
+            "nonce": "0x0",
+            "gasPrice": "0xa",
+            "gasLimit": ["0x5208"],
+            "to": SENDER,
+            "value": ["0x3"],
+            "data": ["0x"],
+        },
+        "post": { "Cancun": [{
+            "indexes": { "data": 0, "gas": 0, "value": 0 },
+            "hash": root,
+            "logs": zvm::keccak256([0xc0]),
+        }] },
+    }})
+    .to_string()
+}
+
+#[test]
+fn statetest_counts_what_passes_and_what_fails() {
+    use zvm::{BlockEnv, SpecId, Transaction, U256, Zvm, address};
+
+    let bob = BOB.parse().unwrap();
+    let beneficiary = address!("00000000000000000000000000000000000000c0");
+    let block = BlockEnv { beneficiary, base_fee: 1, ..BlockEnv::default() };
+    let mut engine = Zvm::builder().spec(SpecId::CANCUN).block(block).build().unwrap();
+    engine.set_balance(bob, U256::from(0x10_0000)).unwrap();
+    let tx = Transaction {
+        sender: bob,
+        to: zvm::DEFAULT_SENDER.into(),
+        value: U256::from(3),
+        gas_price: U256::from(10),
+        ..Transaction::default()
+    };
+    engine.execute(&tx).unwrap();
+
+    let place = Place::new();
+    place.write("good.json", state_test(engine.state_root().unwrap()));
+    let run = place.run(["statetest", "--json", "good.json"]);
+    let last = r#"{"suite":"state","passed":1,"failed":0,"skipped":0}"#;
+    assert_eq!(run.stdout.lines().last(), Some(last), "{}{}", run.stdout, run.stderr);
+    assert_eq!(run.code, 0);
+
+    place.write("bad.json", state_test(zvm::B256::ZERO));
+    let run = place.run(["statetest", "--json", "good.json", "bad.json"]);
+    let last = r#"{"suite":"state","passed":1,"failed":1,"skipped":0}"#;
+    assert_eq!((run.code, run.stdout.lines().last()), (1, Some(last)), "{}", run.stderr);
 }
 
 #[test]

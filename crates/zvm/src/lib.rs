@@ -5,7 +5,7 @@
 #![cfg_attr(not(feature = "sol"), doc = "```ignore")]
 //! use zvm::{Address, Error, RevertReason, U256, Zvm, hex, sol};
 //!
-//! // Solidity on the left, Rust types on the right: no ABI files, no code generation step.
+//! // What the contract offers, in Solidity. It becomes Rust types: no ABI files, no build script.
 //! sol! {
 //!     function increment();
 //!     function decrement();
