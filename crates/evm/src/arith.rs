@@ -8,12 +8,8 @@ mod knuth;
 
 use zvm_core::U256;
 
+use crate::interpreter::word::{Limbs, ZERO};
 use knuth::Divisor;
-
-/// A word as four 64-bit limbs, least significant first.
-pub(crate) type Limbs = [u64; 4];
-
-const ZERO: Limbs = [0; 4];
 
 /// `DIV`: the unsigned quotient, 0 for a divisor of 0.
 #[inline]

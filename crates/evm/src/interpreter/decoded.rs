@@ -35,6 +35,8 @@ pub(crate) fn run<T: Tracer>(
         // SAFETY: see above.
         unsafe {
             let slot = &*ip;
+            // Before the match rather than behind it: LLVM would merge the arms there.
+            ip = ip.add(1);
             /// Goes on raw at the slot at hand. Nothing but the block's gas has changed.
             macro_rules! fault {
                 ($fault:expr) => {{
@@ -42,39 +44,36 @@ pub(crate) fn run<T: Tracer>(
                     if fault == Fault::Database {
                         break 'run Exit::Fault { fault, opcode: slot.op };
                     }
-                    s.gas = demote(frame, ip, s.gas, vm);
+                    s.gas = demote(frame, slot, s.gas, vm);
                     break 'run Exit::Demote;
                 }};
             }
             macro_rules! exit {
-                ($exit:expr) => {{
-                    let exit = $exit;
-                    ip = ip.add(1);
-                    break 'run exit;
-                }};
+                ($exit:expr) => {
+                    break 'run $exit
+                };
             }
             /// Enters the block at a pointer, checking what it needs.
             macro_rules! enter {
                 ($block:expr) => {{
-                    ip = $block;
-                    let block = &*ip;
+                    let block: *const Slot = $block;
                     let height = (s.sp as usize - base as usize) as u16;
-                    if height.wrapping_sub(block.a) > block.height_range()
-                        || s.gas < u64::from(block.b)
+                    if height.wrapping_sub((*block).a) > (*block).height_range()
+                        || s.gas < u64::from((*block).b)
                     {
-                        s.gas = demote(frame, ip, s.gas, vm);
+                        std::hint::cold_path();
+                        s.gas = demote(frame, block, s.gas, vm);
                         break 'run Exit::Demote;
                     }
-                    s.gas -= u64::from(block.b);
-                    ip = ip.add(1);
+                    s.gas -= u64::from((*block).b);
+                    ip = block.add(1);
                     continue 'run;
                 }};
             }
             macro_rules! jump_if {
-                ($condition:expr) => {{
-                    let target = if $condition { slots.add(slot.imm as usize) } else { ip.add(1) };
-                    enter!(target)
-                }};
+                ($condition:expr) => {
+                    enter!(if $condition { slots.add(slot.imm as usize) } else { ip })
+                };
             }
             macro_rules! compare_and_jump {
                 ($compare:expr) => {{
@@ -117,13 +116,10 @@ pub(crate) fn run<T: Tracer>(
                 }};
             }
             ops::dispatch!((slot.op, s, vm, frame, tracer, fault, exit) {
-                slot::BLOCK => enter!(ip),
+                slot::BLOCK => enter!(slot),
                 slot::IMM => s.push(word::from_u64(slot.imm)),
                 slot::WORD => s.push(read(pool.add(slot.b as usize))),
-                slot::GOTO => {
-                    ip = slots.add(slot.imm as usize);
-                    continue 'run;
-                }
+                slot::GOTO => ip = slots.add(slot.imm as usize),
                 slot::JUMP_TO => enter!(slots.add(slot.imm as usize)),
                 slot::JUMPI_TO => {
                     let condition = s.peek(1);
@@ -158,7 +154,7 @@ pub(crate) fn run<T: Tracer>(
                     let target = word::to_u64(s.peek(1));
                     if word::is_zero(s.peek(2)) {
                         s.drop(2);
-                        enter!(ip.add(1))
+                        enter!(ip)
                     }
                     match target.and_then(|pc| decoded_of(frame)?.target(pc)) {
                         Some(target) => {
@@ -229,18 +225,26 @@ pub(crate) fn run<T: Tracer>(
                 slot::WORD_LT => word_op!(word::lt),
                 slot::WORD_GT => word_op!(word::gt),
                 slot::SWAP_SUB => swap_op!(word::sub),
-                slot::SWAP_DIV => swap_op!(arith::div),
-                slot::SWAP_MOD => swap_op!(arith::rem),
-                slot::SWAP_SDIV => swap_op!(arith::sdiv),
+                slot::SWAP_DIV => {
+                    ops::swapped_at(s.sp, arith::div);
+                    s.drop(1);
+                }
+                slot::SWAP_MOD => {
+                    ops::swapped_at(s.sp, arith::rem);
+                    s.drop(1);
+                }
+                slot::SWAP_SDIV => {
+                    ops::swapped_at(s.sp, arith::sdiv);
+                    s.drop(1);
+                }
                 slot::SWAP_LT => swap_op!(word::lt),
                 slot::SWAP_GT => swap_op!(word::gt),
                 slot::IMM_SWAP_SUB => imm_swap_op!(word::sub),
-                slot::IMM_SWAP_DIV => imm_swap_op!(arith::div),
-                slot::IMM_SWAP_MOD => imm_swap_op!(arith::rem),
-                slot::IMM_SWAP_SDIV => imm_swap_op!(arith::sdiv),
-                slot::IMM_SWAP_SMOD => imm_swap_op!(arith::smod),
+                slot::IMM_SWAP_DIV => ops::by_imm_at(s.sp, slot.imm, arith::div),
+                slot::IMM_SWAP_MOD => ops::by_imm_at(s.sp, slot.imm, arith::rem),
+                slot::IMM_SWAP_SDIV => ops::by_imm_at(s.sp, slot.imm, arith::sdiv),
+                slot::IMM_SWAP_SMOD => ops::by_imm_at(s.sp, slot.imm, arith::smod),
             });
-            ip = ip.add(1);
         }
     };
     if !matches!(exit, Exit::Demote) {

@@ -15,7 +15,7 @@ use std::ops::Range;
 use zvm_core::{Address, B256, Log, LogData, SpecId, U256, keccak256};
 
 use super::{
-    stack::Regs,
+    stack::{Regs, read, write},
     vm::{CallRequest, CreateRequest, Fault, Vm},
     word::{self, Limbs},
 };
@@ -39,12 +39,30 @@ pub(super) unsafe fn binary(s: &mut Regs, f: impl FnOnce(Limbs, Limbs) -> Limbs)
     s.drop(1);
 }
 
-/// A pure operation on three words.
-#[inline(always)]
-pub(super) unsafe fn ternary(s: &mut Regs, f: impl FnOnce(Limbs, Limbs, Limbs) -> Limbs) {
-    let result = f(s.peek(1), s.peek(2), s.peek(3));
-    s.poke(3, result);
-    s.drop(2);
+/// A long operation on the two words below `sp`, in place and behind a call. It gets the stack
+/// rather than the words: words passed and returned through memory stall on their way (see
+/// [`read`]).
+#[inline(never)]
+pub(super) unsafe fn binary_at<F: FnOnce(Limbs, Limbs) -> Limbs>(sp: *mut Limbs, f: F) {
+    write(sp.sub(2), f(read(sp.sub(1)), read(sp.sub(2))));
+}
+
+/// [`binary_at`] with the operands swapped.
+#[inline(never)]
+pub(super) unsafe fn swapped_at<F: FnOnce(Limbs, Limbs) -> Limbs>(sp: *mut Limbs, f: F) {
+    write(sp.sub(2), f(read(sp.sub(2)), read(sp.sub(1))));
+}
+
+/// A long operation on the top word and a second operand that is at hand.
+#[inline(never)]
+pub(super) unsafe fn by_imm_at<F: FnOnce(Limbs, Limbs) -> Limbs>(sp: *mut Limbs, imm: u64, f: F) {
+    write(sp.sub(1), f(read(sp.sub(1)), word::from_u64(imm)));
+}
+
+/// A long operation on the three words below `sp`.
+#[inline(never)]
+pub(super) unsafe fn ternary_at<F: FnOnce(Limbs, Limbs, Limbs) -> Limbs>(sp: *mut Limbs, f: F) {
+    write(sp.sub(3), f(read(sp.sub(1)), read(sp.sub(2)), read(sp.sub(3))));
 }
 
 #[inline(always)]
@@ -720,12 +738,30 @@ macro_rules! dispatch {
             op::ADD => ops::binary(&mut $s, word::add),
             op::MUL => ops::binary(&mut $s, word::mul),
             op::SUB => ops::binary(&mut $s, word::sub),
-            op::DIV => ops::binary(&mut $s, arith::div),
-            op::SDIV => ops::binary(&mut $s, arith::sdiv),
-            op::MOD => ops::binary(&mut $s, arith::rem),
-            op::SMOD => ops::binary(&mut $s, arith::smod),
-            op::ADDMOD => ops::ternary(&mut $s, arith::addmod),
-            op::MULMOD => ops::ternary(&mut $s, arith::mulmod),
+            op::DIV => {
+                ops::binary_at($s.sp, arith::div);
+                $s.drop(1);
+            }
+            op::SDIV => {
+                ops::binary_at($s.sp, arith::sdiv);
+                $s.drop(1);
+            }
+            op::MOD => {
+                ops::binary_at($s.sp, arith::rem);
+                $s.drop(1);
+            }
+            op::SMOD => {
+                ops::binary_at($s.sp, arith::smod);
+                $s.drop(1);
+            }
+            op::ADDMOD => {
+                ops::ternary_at($s.sp, arith::addmod);
+                $s.drop(2);
+            }
+            op::MULMOD => {
+                ops::ternary_at($s.sp, arith::mulmod);
+                $s.drop(2);
+            }
             op::EXP => called!(|r| ops::exp(r, $vm)),
             op::SIGNEXTEND => ops::binary(&mut $s, word::signextend),
             op::LT => ops::binary(&mut $s, word::lt),
