@@ -19,8 +19,6 @@
 
 mod asm;
 mod differ;
-#[cfg(doctest)]
-mod docs;
 mod fuzz;
 mod generate;
 mod program;

@@ -58,6 +58,8 @@
 
 mod builder;
 mod calldata;
+#[cfg(all(doctest, feature = "sol"))]
+mod docs;
 mod error;
 mod receipt;
 mod request;

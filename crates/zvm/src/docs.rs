@@ -4,7 +4,7 @@
 macro_rules! pages {
     ($($name:ident $path:literal)*) => {
         $(
-            #[doc = include_str!(concat!("../../", $path))]
+            #[doc = include_str!(concat!("../../../", $path))]
             mod $name {}
         )*
     };
@@ -12,6 +12,8 @@ macro_rules! pages {
 
 pages! {
     readme "README.md"
+    databases "docs/src/databases.md"
     journal "docs/src/journal.md"
+    library "docs/src/library.md"
     tracing "docs/src/tracing.md"
 }
