@@ -39,7 +39,9 @@ pub(crate) fn function(text: &str, abi: Option<&JsonAbi>) -> anyhow::Result<Func
             }
         };
     }
-    let function = Function::parse(&with_returns(text)).map_err(|_| {
+    // The parser would keep `payable` in the type and so in the selector.
+    let text = text.replace("address payable", "address");
+    let function = Function::parse(&with_returns(&text)).map_err(|_| {
         fault("no signature; expected a form such as 'balanceOf(address)(uint256)'")
     })?;
     for param in function.inputs.iter().chain(&function.outputs) {
@@ -292,6 +294,10 @@ mod tests {
         assert_eq!(
             function("f(uint)", None).unwrap().selector(),
             function("f(uint256)", None).unwrap().selector()
+        );
+        assert_eq!(
+            function("f(address payable)", None).unwrap().selector(),
+            function("f(address)", None).unwrap().selector()
         );
     }
 

@@ -12,6 +12,7 @@ use zvm::{
 use crate::{
     abi::{self, Decoded},
     artifact::Artifact,
+    failure::usage,
     output::Output,
     source::Source,
     watch,
@@ -37,6 +38,11 @@ pub(crate) struct DemoArgs {
 }
 
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
+    if args.db == Some(DatabaseConfig::Memory) {
+        return Err(usage(
+            "--db: memory: forgets, and the demo reopens its database; name a folder",
+        ));
+    }
     let folder = if args.db.is_some() && args.profile.is_some() {
         None
     } else {
@@ -91,17 +97,14 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let root = zvm.state_root()?;
     drop(zvm);
 
-    // Memory forgets when it is closed, so there is nothing to reopen.
-    if db != "memory:" {
-        out.line("\n4. Close the database, open it again, and read back what it kept.")?;
-        let mut zvm = Zvm::open(&db)?;
-        for (name, holder) in [("   Alice", alice), ("   Bob", bob)] {
-            let balance = zvm.call(address, balanceOfCall { holder })?;
-            out.field(name, format!("{balance} units ({holder})"))?;
-        }
-        let reopened = zvm.state_root()?;
-        anyhow::ensure!(reopened == root, "state root {reopened} after reopening, was {root}");
+    out.line("\n4. Close the database, open it again, and read back what it kept.")?;
+    let mut zvm = Zvm::open(&db)?;
+    for (name, holder) in [("   Alice", alice), ("   Bob", bob)] {
+        let balance = zvm.call(address, balanceOfCall { holder })?;
+        out.field(name, format!("{balance} units ({holder})"))?;
     }
+    let reopened = zvm.state_root()?;
+    anyhow::ensure!(reopened == root, "state root {reopened} after reopening, was {root}");
     out.field("   state root", root.to_string())?;
     out.line("               One hash over all accounts and storage: equal before and after.")?;
 
