@@ -36,6 +36,10 @@ fuzz-diff *ARGS:
 fuzz TARGET *ARGS:
     cargo xtask fuzz {{TARGET}} {{ARGS}}
 
+# compile the contracts again (needs Node.js)
+contracts *ARGS:
+    cargo xtask contracts {{ARGS}}
+
 # read the book (needs mdbook)
 book:
     mdbook serve docs --open

@@ -50,7 +50,7 @@ pub(crate) fn conformance(paths: &[String]) -> Result<(), Failure> {
 /// The comparison benches; they have a crate of their own so that nothing else builds the peers.
 pub(crate) fn bench(args: &[String]) -> Result<(), Failure> {
     need_c_compiler()?;
-    run(cargo(["bench", "--package", "zvm-benches", "--"]).args(args))
+    run(cargo(["bench", "--package", "zvm-benches", "--bench", "compare", "--"]).args(args))
 }
 
 /// The differential fuzzer, or a cargo-fuzz target by its name.
