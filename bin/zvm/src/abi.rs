@@ -118,8 +118,13 @@ pub(crate) fn decode(params: &[Param], data: &[u8]) -> Result<Vec<DynSolValue>, 
     }
 }
 
-/// The type of a parameter, within limits: the decoder makes room for fixed arrays beforehand.
+/// The type of a parameter.
 fn resolve(param: &Param) -> Result<DynSolType, String> {
+    limited(&param.selector_type(), param)
+}
+
+/// The type called `name`, within limits: the decoder makes room for fixed arrays beforehand.
+fn limited(name: &str, item: &impl Specifier<DynSolType>) -> Result<DynSolType, String> {
     fn elements(ty: &DynSolType, depth: usize) -> Option<usize> {
         if depth > TYPE_DEPTH_MAX {
             return None;
@@ -136,14 +141,13 @@ fn resolve(param: &Param) -> Result<DynSolType, String> {
         (1..=FIXED_ELEMENTS_MAX).contains(&count).then_some(count)
     }
 
-    // Depth is checked on the text, before anything recurses into the type.
-    let name = param.selector_type();
     let shown: String = name.chars().take(60).collect();
-    let brackets = name.bytes().filter(|byte| matches!(byte, b'[')).count();
-    if brackets > TYPE_DEPTH_MAX * 8 {
-        return Err(format!("type {shown:?} is nested too deeply"));
+    // Depth is checked on the text, before anything recurses into the type.
+    let depth = |part: &str| part.bytes().filter(|&byte| byte == b'[').count();
+    if name.split([',', '(', ')']).any(|part| depth(part) > TYPE_DEPTH_MAX) {
+        return Err(format!("type {shown:?}: arrays nested more than {TYPE_DEPTH_MAX} deep"));
     }
-    let ty = param.resolve().map_err(|error| format!("type {shown:?}: {error}"))?;
+    let ty = item.resolve().map_err(|error| format!("type {shown:?}: {error}"))?;
     match elements(&ty, 0) {
         Some(_) => Ok(ty),
         None => Err(format!(
@@ -215,17 +219,11 @@ impl Decoded {
     /// The log as an event of `abi`, `None` if it is none of them.
     pub(crate) fn of(log: &Log, abi: Option<&JsonAbi>) -> Option<Self> {
         let event = abi?.events().find(|event| is_event(event, log))?;
+        // Checked beforehand, because the decoder resolves types by itself.
         event
             .inputs
             .iter()
-            .try_for_each(|input| {
-                resolve(&Param {
-                    ty: input.ty.clone(),
-                    components: input.components.clone(),
-                    ..empty()
-                })
-                .map(drop)
-            })
+            .try_for_each(|input| limited(&input.selector_type(), input).map(drop))
             .ok()?;
         let decoded = event.decode_log(&log.data).ok()?;
         let (mut indexed, mut body) = (decoded.indexed.into_iter(), decoded.body.into_iter());
@@ -249,10 +247,6 @@ impl Decoded {
             self.fields.iter().map(|(name, value)| (name.clone(), to_json(value))).collect();
         json!({ "name": self.name, "args": fields })
     }
-}
-
-fn empty() -> Param {
-    Param { ty: String::new(), name: String::new(), components: Vec::new(), internal_type: None }
 }
 
 fn is_event(event: &Event, log: &Log) -> bool {

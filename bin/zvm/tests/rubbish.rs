@@ -70,6 +70,12 @@ fn json_of_the_wrong_shape_is_placed() {
     let (open, close) = (r#"{"components":["#.repeat(500), "]}".repeat(500));
     place.write("a.json", format!(r#"{{"abi":[{{"type":"error","inputs":[{open}{close}]}}]}}"#));
     place.run(["deploy", "a.json"]).fails(2, "recursion limit exceeded at line 1 column");
+    let deep = format!("uint256{}", "[]".repeat(1_000_000));
+    let function = format!(
+        r#"{{"type":"function","name":"f","stateMutability":"view","outputs":[],"inputs":[{{"name":"x","type":"{deep}"}}]}}"#
+    );
+    place.write("a.json", format!("[{function}]"));
+    place.run(["send", ADDRESS, "f", "1", "--abi", "a.json"]).fails(2, "nested more than 16 deep");
     for (account, expected) in [
         (r#"{"balance":[]}"#, "invalid type: sequence, expected a number"),
         (r#"{"balance":"ten"}"#, "\"ten\" is no number"),
