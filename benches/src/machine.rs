@@ -33,7 +33,7 @@ fn ran(executed: Executed, pre: &World) -> Observation {
     Observation::Ran(Box::new(Ran {
         ending: ending(executed.outcome),
         gas_used: executed.gas_used,
-        refund: executed.gas_refunded,
+        refund: Some(executed.gas_refunded),
         output: executed.output,
         created: executed.created,
         logs: executed.logs,

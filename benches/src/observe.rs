@@ -25,8 +25,8 @@ pub struct Ran {
     pub ending: Ending,
     /// Gas paid for, after refunds.
     pub gas_used: u64,
-    /// Gas refunded.
-    pub refund: u64,
+    /// Gas refunded, if the engine says so.
+    pub refund: Option<u64>,
     /// What it returned; for a creation, the deployed code. Empty for a halt.
     pub output: Bytes,
     /// The address of a contract that was created.
@@ -139,7 +139,9 @@ fn differ(text: &mut String, left: &Ran, right: &Ran) {
         line(text, "ending", &left.ending, &right.ending);
     }
     line(text, "gas used", &left.gas_used, &right.gas_used);
-    line(text, "refund", &left.refund, &right.refund);
+    if left.refund.is_some() && right.refund.is_some() {
+        line(text, "refund", &left.refund, &right.refund);
+    }
     line(text, "output", &left.output, &right.output);
     line(text, "created", &left.created, &right.created);
     line(text, "logs", &left.logs, &right.logs);

@@ -257,6 +257,10 @@ fn ran(result: ExecutionResult, state: &EvmState, case: &Case) -> Ran {
         ExecutionResult::Revert { .. } => Ending::Revert,
         ExecutionResult::Halt { reason, .. } => halt(reason),
     };
+    // Where the calldata floor (EIP-7623) wins, revm forgets what execution used and refunded.
+    let gas = result.gas();
+    let is_floor = gas.floor_gas() > 0 && gas.tx_gas_used() == gas.floor_gas();
+    let refund = (!is_floor).then(|| gas.final_refunded());
     let mut post = world_before(&case.pre);
     for (&address, account) in state {
         commit(address, account, case.spec, &mut post);
@@ -264,7 +268,7 @@ fn ran(result: ExecutionResult, state: &EvmState, case: &Case) -> Ran {
     Ran {
         ending,
         gas_used: result.tx_gas_used(),
-        refund: result.gas().final_refunded(),
+        refund,
         output: result.output().cloned().unwrap_or_default(),
         created: result.created_address(),
         logs: result.into_logs(),
