@@ -29,6 +29,7 @@ mod source;
 mod state;
 mod values;
 mod vm;
+mod workload;
 mod world;
 
 pub use error::{FixtureError, UsageError};
@@ -36,3 +37,4 @@ pub use report::{Failure, Report, Unit, Verdict};
 pub use run::{Options, Progress, run};
 pub use shape::Shape;
 pub use state::Indexes;
+pub use workload::{Workload, WorkloadAccount, WorkloadError, Workloads, workloads};

@@ -6,7 +6,7 @@ mod transaction;
 use std::fmt;
 
 use serde::{Deserialize, de::IgnoredAny};
-use zvm_core::{Address, B256, BlobParams, BlockEnv, SpecId, StateDiff};
+use zvm_core::{Address, B256, BlobParams, BlockEnv, SpecId, StateDiff, Transaction};
 use zvm_evm::{Config, Evm, ExecError, Executed, Tracer};
 
 use crate::{
@@ -207,8 +207,37 @@ impl Case {
         let untouched = StateDiff::default();
         let diff = outcome.as_ref().map_or(&untouched, |executed| &executed.diff);
         let state_root = self.world.root_after(diff);
-        let verdict = post.check(&outcome, state_root);
+        let verdict = post.check(&outcome.as_ref(), state_root);
         Ok(Run { executed: outcome.ok(), state_root, verdict })
+    }
+
+    /// What it takes to run an entry elsewhere, or why there is nothing to run.
+    pub(crate) fn set_up(&self, entry: usize) -> Result<(Config, BlockEnv, Transaction), String> {
+        let (fork, post) = &self.entries[entry];
+        if let Some(reason) = self.skip_reason(entry) {
+            return Err(reason.to_owned());
+        }
+        if let Some(expected) = &post.expect_exception {
+            return Err(format!("to be rejected: {expected}"));
+        }
+        let (spec, config) = self.rules(fork)?;
+        let transaction = self
+            .template
+            .transaction(post.indexes, config.chain_id)
+            .map_err(|error| error.to_string())?
+            .map_err(|rejection| rejection.to_string())?;
+        Ok((config, self.block(spec), transaction))
+    }
+
+    /// The state before every entry.
+    pub(crate) fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Compares an execution that took place elsewhere with what the fixture expects.
+    pub(crate) fn judge(&self, entry: usize, executed: &Executed) -> Result<(), String> {
+        let state_root = self.world.root_after(&executed.diff);
+        self.entries[entry].1.check(&Ok(executed), state_root)
     }
 
     /// The configuration a fork label and the fixture ask for.
@@ -253,7 +282,11 @@ impl Case {
 
 impl Post {
     /// Compares what happened with what the fixture expects.
-    fn check(&self, outcome: &Result<Executed, Rejection>, state_root: B256) -> Result<(), String> {
+    fn check(
+        &self,
+        outcome: &Result<&Executed, &Rejection>,
+        state_root: B256,
+    ) -> Result<(), String> {
         match (&self.expect_exception, outcome) {
             (Some(expected), Ok(_)) => return Err(format!("executed, expected {expected}")),
             (Some(expected), Err(rejection)) => {

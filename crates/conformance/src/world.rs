@@ -10,7 +10,10 @@ use zvm_core::{
 };
 use zvm_trie::{RootBuilder, storage_root};
 
-use crate::values::{Data, Entries, Short, Word};
+use crate::{
+    WorkloadAccount,
+    values::{Data, Entries, Short, Word},
+};
 
 /// Accounts as a fixture lists them.
 pub(crate) type Alloc = Entries<Address, AllocAccount>;
@@ -83,6 +86,16 @@ impl World {
     /// Every address.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = Address> + '_ {
         self.accounts.keys().copied()
+    }
+
+    /// Every account with its code and slots.
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = (Address, WorkloadAccount)> + '_ {
+        self.accounts.iter().map(|(address, account)| {
+            let info = account.info;
+            let code = self.code.get(&info.code_hash).cloned().unwrap_or_default();
+            let storage = account.storage.iter().map(|(slot, word)| (*slot, *word)).collect();
+            (*address, WorkloadAccount { info, code, storage })
+        })
     }
 
     /// Gives an account another balance, creating it if need be.
