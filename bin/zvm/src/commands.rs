@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{account, demo, disasm, interact, output::Output, run, statetest};
+use crate::{account, bench, demo, disasm, interact, output::Output, run, statetest};
 
 /// Runs, deploys and calls Ethereum contracts on an embedded database.
 #[derive(Debug, Parser)]
@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Statetest(statetest::StateTestArgs),
     /// Deploy a token, use it, and read it back from a reopened database
     Demo(demo::DemoArgs),
+    /// Measure how long the transactions of state tests take
+    Bench(bench::BenchArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -54,6 +56,7 @@ impl Command {
             Self::Disasm(args) => disasm::run(&args),
             Self::Statetest(args) => statetest::run(args),
             Self::Demo(args) => demo::run(&args),
+            Self::Bench(args) => bench::run(&args),
             Self::Completions { shell } => completions(shell),
         }
     }

@@ -6,6 +6,7 @@
 mod abi;
 mod account;
 mod artifact;
+mod bench;
 mod commands;
 mod demo;
 mod disasm;
