@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use zvm_conformance::{Workload, WorkloadAccount};
 use zvm_core::{
     Account, AccountInfo, Address, B256, BlockEnv, Bytes, Database, DbError, KECCAK_EMPTY, SpecId,
     Transaction, U256, keccak256, map::HashMap,
@@ -34,6 +35,24 @@ pub struct WorldAccount {
     pub code: Bytes,
     /// Its slots; no word is zero.
     pub storage: BTreeMap<U256, U256>,
+}
+
+impl From<&Workload> for Case {
+    /// The case of a fixture. What its configuration adds to the rules of mainnet is lost.
+    fn from(workload: &Workload) -> Self {
+        let account = |account: WorkloadAccount| WorldAccount {
+            nonce: account.info.nonce,
+            balance: account.info.balance,
+            code: account.code,
+            storage: account.storage.into_iter().collect(),
+        };
+        Self {
+            spec: workload.config.spec(),
+            block: workload.block.clone(),
+            tx: workload.transaction.clone(),
+            pre: workload.accounts().map(|(at, found)| (at, account(found))).collect(),
+        }
+    }
 }
 
 impl WorldAccount {
