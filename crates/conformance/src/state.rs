@@ -6,7 +6,9 @@ mod transaction;
 use std::fmt;
 
 use serde::{Deserialize, de::IgnoredAny};
-use zvm_core::{Address, B256, BlobParams, BlockEnv, SpecId, StateDiff, Transaction};
+use zvm_core::{
+    AccountDiff, AccountInfo, Address, B256, BlobParams, BlockEnv, SpecId, StateDiff, Transaction,
+};
 use zvm_evm::{Config, Evm, ExecError, Executed, Tracer};
 
 use crate::{
@@ -204,11 +206,24 @@ impl Case {
                 }
             }
         };
-        let untouched = StateDiff::default();
-        let diff = outcome.as_ref().map_or(&untouched, |executed| &executed.diff);
+        let after_rejection = self.after_rejection(spec, &block, post);
+        let diff = outcome.as_ref().map_or(&after_rejection, |executed| &executed.diff);
         let state_root = self.world.root_after(diff);
         let verdict = post.check(&outcome.as_ref(), state_root);
         Ok(Run { executed: outcome.ok(), state_root, verdict })
+    }
+
+    /// What a block without its only transaction changes. The filler paid the fee recipient its
+    /// reward of nothing, which before EIP-161 leaves an empty account.
+    fn after_rejection(&self, spec: SpecId, block: &BlockEnv, post: &Post) -> StateDiff {
+        let mut diff = StateDiff::default();
+        let is_touched = post.expect_exception.is_some() && !spec.has(SpecId::SPURIOUS_DRAGON);
+        if is_touched && self.world.info(block.beneficiary).is_none() {
+            let new = Some(AccountInfo::default());
+            let change = AccountDiff { new, ..AccountDiff::default() };
+            diff.accounts.insert(block.beneficiary, change);
+        }
+        diff
     }
 
     /// What it takes to run an entry elsewhere, or why there is nothing to run.

@@ -73,6 +73,8 @@ pub(crate) mod slot {
     pub(crate) const EQ_JUMPI: u8 = 0x6b;
     /// `DUPn; PUSH4 b; EQ; PUSH imm; JUMPI`: an arm of a function dispatcher.
     pub(crate) const DUP_IMM_EQ_JUMPI: u8 = 0x6c;
+    /// `DUPn; PUSH imm; JUMPI`.
+    pub(crate) const DUP_JUMPI: u8 = 0x77;
     /// `DUPn; DUPa`.
     pub(crate) const DUP_DUP: u8 = 0x6d;
     /// `PUSH imm; DUPn`.
@@ -173,9 +175,15 @@ impl Decoded {
 
     /// The block slot of the `JUMPDEST` at `pc`.
     #[inline(always)]
-    pub(crate) fn target(&self, pc: u64) -> Option<usize> {
+    pub(crate) fn target(&self, pc: u64) -> Option<&Slot> {
         let target = *self.targets.get(usize::try_from(pc).ok()?)?;
-        (target != NOWHERE).then_some(target as usize)
+        // `NOWHERE` is beyond the last slot.
+        self.slots.get(target as usize)
+    }
+
+    /// Where `slot`, one of these, stands.
+    pub(crate) fn index(&self, slot: *const Slot) -> usize {
+        (slot as usize - self.slots.as_ptr() as usize) / size_of::<Slot>()
     }
 
     /// Where the raw loop goes on in place of slot `index`.
@@ -551,6 +559,9 @@ impl<'a> Decoder<'a> {
             {
                 (3, Slot { op: slot::DUP_IMM_EQ_JUMPI, n: 1, b, ..plain })
             }
+            [.., first, _] if let Some(n) = dup(first.op) => {
+                (2, Slot { op: slot::DUP_JUMPI, n, ..plain })
+            }
             _ => (1, plain),
         };
         self.fuse(n, fused);
@@ -566,9 +577,13 @@ impl<'a> Decoder<'a> {
     }
 }
 
+/// Which word from the top `op` copies, if it is a `DUP`.
+fn dup(op: u8) -> Option<u8> {
+    (opcode::DUP1..=opcode::DUP16).contains(&op).then(|| op - opcode::DUP1 + 1)
+}
+
 /// One slot for `last` followed by `op`.
 fn fuse_pair(last: Slot, op: u8) -> Option<Slot> {
-    let dup = |op: u8| (opcode::DUP1..=opcode::DUP16).contains(&op).then(|| op - opcode::DUP1 + 1);
     let swap =
         |op: u8| (opcode::SWAP1..=opcode::SWAP16).contains(&op).then(|| op - opcode::SWAP1 + 1);
     if let Some(n) = dup(last.op) {

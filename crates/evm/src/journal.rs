@@ -3,7 +3,10 @@
 //! Every account and slot is looked up in the database at most once; afterwards it is an entry in a
 //! vector, found by index. Undoing replays an append-only log backwards. All buffers are reused.
 
-use std::sync::Arc;
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -21,8 +24,37 @@ use crate::code::{Code, CodeCache};
 const RIPEMD160: Address = address!("0000000000000000000000000000000000000003");
 
 /// Index of an account among those the transaction knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AccountId(u32);
+
+/// A slot of an account. Hashed limb by limb: hashed as bytes, it would go the long way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct SlotKey(AccountId, U256);
+
+impl Hash for SlotKey {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [a, b, c, d] = *self.1.as_limbs();
+        state.write_u64(a ^ (u64::from(self.0.0) << 32));
+        state.write_u64(b);
+        state.write_u64(c);
+        state.write_u64(d);
+    }
+}
+
+/// An address, hashed as three numbers for the same reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct AddressKey(Address);
+
+impl Hash for AddressKey {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [low, middle, high, _] = U256::from_be_bytes(self.0.into_word().0).into_limbs();
+        state.write_u64(high);
+        state.write_u64(middle);
+        state.write_u64(low);
+    }
+}
 
 /// Index of a slot among those the transaction knows.
 #[derive(Clone, Copy, Debug)]
@@ -85,10 +117,10 @@ pub(crate) struct Checkpoint {
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     accounts: Vec<AccountEntry>,
-    account_ids: HashMap<Address, AccountId, RandomState>,
+    account_ids: HashMap<AddressKey, AccountId, RandomState>,
     slots: Vec<Slot>,
-    slot_ids: HashMap<(AccountId, U256), SlotId, RandomState>,
-    transient: HashMap<(AccountId, U256), U256, RandomState>,
+    slot_ids: HashMap<SlotKey, SlotId, RandomState>,
+    transient: HashMap<SlotKey, U256, RandomState>,
     undo: Vec<Undo>,
     pub(crate) logs: Vec<Log>,
     pub(crate) refund: i64,
@@ -114,25 +146,31 @@ impl Journal {
     /// The account, without asking the database.
     #[inline]
     pub(crate) fn id_of(&mut self, address: Address) -> AccountId {
-        let Self { accounts, account_ids, precompiles, .. } = self;
-        *account_ids.entry(address).or_insert_with(|| {
-            let id = AccountId(accounts.len() as u32);
-            accounts.push(AccountEntry {
-                address,
-                original: None,
-                had_storage: false,
-                info: AccountInfo::default(),
-                exists: false,
-                is_loaded: false,
-                // Warm from the start (EIP-2929).
-                is_warm: precompiles.is_some_and(|set| set.get(&address).is_some()),
-                is_touched: false,
-                is_created: false,
-                is_destroyed: false,
-                code: None,
-            });
-            id
-        })
+        match self.account_ids.get(&AddressKey(address)) {
+            Some(id) => *id,
+            None => self.add_account(address),
+        }
+    }
+
+    #[cold]
+    fn add_account(&mut self, address: Address) -> AccountId {
+        let id = AccountId(self.accounts.len() as u32);
+        self.accounts.push(AccountEntry {
+            address,
+            original: None,
+            had_storage: false,
+            info: AccountInfo::default(),
+            exists: false,
+            is_loaded: false,
+            // Warm from the start (EIP-2929).
+            is_warm: self.precompiles.is_some_and(|set| set.get(&address).is_some()),
+            is_touched: false,
+            is_created: false,
+            is_destroyed: false,
+            code: None,
+        });
+        self.account_ids.insert(AddressKey(address), id);
+        id
     }
 
     /// What is known of an account.
@@ -287,19 +325,25 @@ impl Journal {
     /// The slot, without asking the database.
     #[inline]
     pub(crate) fn slot_id(&mut self, account: AccountId, key: U256) -> SlotId {
-        let Self { slots, slot_ids, .. } = self;
-        *slot_ids.entry((account, key)).or_insert_with(|| {
-            let id = SlotId(slots.len() as u32);
-            slots.push(Slot {
-                account,
-                key,
-                original: U256::ZERO,
-                present: U256::ZERO,
-                is_loaded: false,
-                is_warm: false,
-            });
-            id
-        })
+        match self.slot_ids.get(&SlotKey(account, key)) {
+            Some(id) => *id,
+            None => self.add_slot(account, key),
+        }
+    }
+
+    #[cold]
+    fn add_slot(&mut self, account: AccountId, key: U256) -> SlotId {
+        let id = SlotId(self.slots.len() as u32);
+        self.slots.push(Slot {
+            account,
+            key,
+            original: U256::ZERO,
+            present: U256::ZERO,
+            is_loaded: false,
+            is_warm: false,
+        });
+        self.slot_ids.insert(SlotKey(account, key), id);
+        id
     }
 
     #[inline]
@@ -351,11 +395,11 @@ impl Journal {
     }
 
     pub(crate) fn transient(&self, id: AccountId, key: U256) -> U256 {
-        self.transient.get(&(id, key)).copied().unwrap_or_default()
+        self.transient.get(&SlotKey(id, key)).copied().unwrap_or_default()
     }
 
     pub(crate) fn set_transient(&mut self, id: AccountId, key: U256, word: U256) {
-        let old = self.transient.insert((id, key), word).unwrap_or_default();
+        let old = self.transient.insert(SlotKey(id, key), word).unwrap_or_default();
         self.undo.push(Undo::Transient { id, key, old });
     }
 
@@ -391,7 +435,7 @@ impl Journal {
                 Undo::SlotWarmed { id } => self.slots[id.0 as usize].is_warm = false,
                 Undo::Slot { id, old } => self.slots[id.0 as usize].present = old,
                 Undo::Transient { id, key, old } => {
-                    self.transient.insert((id, key), old);
+                    self.transient.insert(SlotKey(id, key), old);
                 }
             }
         }

@@ -172,7 +172,7 @@ impl Machine<'_> {
         let decoded = frame.code.decode(self.vm.spec);
         self.vm.codes.note_decoded(decoded);
         if let Some(target) = decoded.target(frame.pc as u64) {
-            frame.pc = target;
+            frame.pc = decoded.index(target);
             frame.is_decoded = true;
         }
     }

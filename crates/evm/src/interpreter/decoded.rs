@@ -4,7 +4,7 @@ use super::{
     ops,
     stack::{Regs, read},
     vm::{Exit, Fault, Vm},
-    word::Limbs,
+    word::{self, Limbs},
 };
 use crate::{
     Tracer,
@@ -41,9 +41,7 @@ pub(crate) fn run<T: Tracer>(
             macro_rules! fault {
                 ($fault:expr) => {{
                     let fault: Fault = $fault;
-                    if fault == Fault::Database {
-                        break 'run Exit::Fault { fault, opcode: slot.op };
-                    }
+                    let _ = fault;
                     s.gas = demote(frame, slot, s.gas, vm);
                     break 'run Exit::Demote;
                 }};
@@ -126,6 +124,10 @@ pub(crate) fn run<T: Tracer>(
                     s.drop(1);
                     jump_if!(!word::is_zero(condition))
                 }
+                slot::DUP_JUMPI => {
+                    let condition = s.peek(usize::from(slot.n));
+                    jump_if!(!word::is_zero(condition))
+                }
                 slot::ISZERO_JUMPI => {
                     let condition = s.peek(1);
                     s.drop(1);
@@ -141,28 +143,23 @@ pub(crate) fn run<T: Tracer>(
                     jump_if!(word::equal(value, word::from_u64(u64::from(slot.b))))
                 }
                 op::JUMP => {
-                    let target = word::to_u64(s.peek(1));
-                    match target.and_then(|pc| decoded_of(frame)?.target(pc)) {
-                        Some(target) => {
-                            s.drop(1);
-                            enter!(slots.add(target))
-                        }
-                        None => fault!(Fault::InvalidJump),
+                    let target = dynamic_target(frame, s.peek(1));
+                    if target.is_null() {
+                        fault!(Fault::InvalidJump);
                     }
+                    s.drop(1);
+                    enter!(target)
                 }
                 op::JUMPI => {
-                    let target = word::to_u64(s.peek(1));
-                    if word::is_zero(s.peek(2)) {
-                        s.drop(2);
-                        enter!(ip)
-                    }
-                    match target.and_then(|pc| decoded_of(frame)?.target(pc)) {
-                        Some(target) => {
-                            s.drop(2);
-                            enter!(slots.add(target))
+                    let mut target = ip;
+                    if !word::is_zero(s.peek(2)) {
+                        target = dynamic_target(frame, s.peek(1));
+                        if target.is_null() {
+                            fault!(Fault::InvalidJump);
                         }
-                        None => fault!(Fault::InvalidJump),
                     }
+                    s.drop(2);
+                    enter!(target)
                 }
                 slot::DEMOTE => fault!(Fault::UndefinedOpcode),
                 slot::DUP_DUP => {
@@ -256,10 +253,14 @@ pub(crate) fn run<T: Tracer>(
     exit
 }
 
-/// The decoded form of the running code.
+/// The block slot that a jump to `pc` goes to; null if that is no `JUMPDEST`.
 #[inline(always)]
-fn decoded_of(frame: &Frame) -> Option<&Decoded> {
-    frame.code.decoded()
+fn dynamic_target(frame: &Frame, pc: Limbs) -> *const Slot {
+    let Some(decoded) = frame.code.decoded() else { return std::ptr::null() };
+    match word::to_u64(pc).and_then(|pc| decoded.target(pc)) {
+        Some(target) => target,
+        None => std::ptr::null(),
+    }
 }
 
 /// Puts `frame` where the raw loop repeats the slot at `ip`; the gas it has there.
