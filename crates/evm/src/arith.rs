@@ -5,11 +5,13 @@
 //! serve where that does not matter.
 
 mod knuth;
+mod modulus;
 
 use zvm_core::U256;
 
-use crate::interpreter::word::{Limbs, ZERO};
+use crate::interpreter::word::{Limbs, ZERO, less};
 use knuth::Divisor;
+pub(crate) use modulus::Modulus;
 
 /// `DIV`: the unsigned quotient, 0 for a divisor of 0.
 #[inline]
@@ -278,7 +280,7 @@ mod tests {
 
     /// Words near the edges: 0, 1, -1, the least negative, around powers of two, of few limbs,
     /// and any.
-    fn edge_word() -> impl Strategy<Value = Limbs> {
+    pub(super) fn edge_word() -> impl Strategy<Value = Limbs> {
         prop_oneof![
             1 => prop_oneof![Just(ZERO), Just([1, 0, 0, 0]), Just(MINUS_ONE), Just(LEAST)],
             2 => (0usize..256, -1i8..=1).prop_map(|(bit, offset)| {

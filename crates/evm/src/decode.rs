@@ -75,6 +75,23 @@ pub(crate) mod slot {
     pub(crate) const DUP_IMM_EQ_JUMPI: u8 = 0x6c;
     /// `DUPn; PUSH imm; JUMPI`.
     pub(crate) const DUP_JUMPI: u8 = 0x77;
+    /// `DUPn; DUPb`, a comparison, `PUSH imm; JUMPI`; negated if `a` is 1.
+    pub(crate) const DUP_DUP_LT_JUMPI: u8 = 0x78;
+    pub(crate) const DUP_DUP_GT_JUMPI: u8 = 0x79;
+    pub(crate) const DUP_DUP_SLT_JUMPI: u8 = 0x7a;
+    pub(crate) const DUP_DUP_SGT_JUMPI: u8 = 0x7b;
+    pub(crate) const DUP_DUP_EQ_JUMPI: u8 = 0x7c;
+    /// `PUSH b; DUPn`, a comparison, `PUSH imm; JUMPI`; negated if `a` is 1. `n` is at least 2.
+    pub(crate) const IMM_DUP_LT_JUMPI: u8 = 0x7d;
+    pub(crate) const IMM_DUP_GT_JUMPI: u8 = 0x7e;
+    /// `ADD; MLOAD`.
+    pub(crate) const ADD_MLOAD: u8 = 0xe0;
+    /// `ADD; MSTORE`.
+    pub(crate) const ADD_MSTORE: u8 = 0xe1;
+    /// `PUSH imm; DUPn; ADD`; `n` is at least 2.
+    pub(crate) const IMM_DUP_ADD: u8 = 0xe2;
+    /// `DUPn; PUSH imm; MSTORE`.
+    pub(crate) const DUP_IMM_MSTORE: u8 = 0xe3;
     /// `DUPn; DUPa`.
     pub(crate) const DUP_DUP: u8 = 0x6d;
     /// `PUSH imm; DUPn`.
@@ -114,7 +131,7 @@ pub(crate) mod slot {
         after_dup:
         ADD DUP_ADD 0xa5, SUB DUP_SUB 0xa6, MUL DUP_MUL 0xa7, LT DUP_LT 0xa8, GT DUP_GT 0xa9,
         SLT DUP_SLT 0xaa, SGT DUP_SGT 0xab, EQ DUP_EQ 0xac, AND DUP_AND 0xad, OR DUP_OR 0xae,
-        XOR DUP_XOR 0xaf,
+        XOR DUP_XOR 0xaf, SHL DUP_SHL 0xe4, SHR DUP_SHR 0xe5,
     }
     family! {
         /// `PUSH imm; op`.
@@ -154,6 +171,9 @@ pub(crate) struct Decoded {
     targets: Box<[u32]>,
     pool: Box<[Limbs]>,
 }
+
+/// Greatest offset of a fused memory access. A larger one faults; the plain slots find out how.
+const OFFSET_MAX: u64 = 1 << 40;
 
 /// No jump may go there.
 const NOWHERE: u32 = u32::MAX;
@@ -502,6 +522,13 @@ impl<'a> Decoder<'a> {
             {
                 (2, Slot { imm, ..Slot::plain(op) })
             }
+            [.., first, Slot { op: slot::IMM, imm, .. }]
+                if op == opcode::MSTORE
+                    && imm <= OFFSET_MAX
+                    && let Some(n) = dup(first.op) =>
+            {
+                (2, Slot { n, imm, ..Slot::plain(slot::DUP_IMM_MSTORE) })
+            }
             [.., last] if let Some(slot) = fuse_pair(last, op) => (1, slot),
             _ => return false,
         };
@@ -547,6 +574,20 @@ impl<'a> Decoder<'a> {
             _ => None,
         };
         let plain = Slot { imm: target, ..Slot::plain(slot::JUMPI_TO) };
+        // A comparison, perhaps negated, of two words that are only copied for it.
+        let (compared, negated) = match self.so_far() {
+            [before @ .., Slot { op: opcode::ISZERO, .. }, _] => (before, 1),
+            [before @ .., _] => (before, 0),
+            [] => (&[][..], 0),
+        };
+        if let [.., copies, comparison] = compared
+            && let Some(slot) = compare_copies(*copies, comparison.op)
+        {
+            let slot = Slot { imm: target, a: negated, ..slot };
+            self.fuse(3 + usize::from(negated), slot);
+            self.jumps.push(self.slots.len() - 1);
+            return;
+        }
         let (n, fused) = match *self.so_far() {
             // Twice negated is a plain condition.
             [.., Slot { op: opcode::ISZERO, .. }, Slot { op: opcode::ISZERO, .. }, _] => (3, plain),
@@ -580,6 +621,22 @@ impl<'a> Decoder<'a> {
 /// Which word from the top `op` copies, if it is a `DUP`.
 fn dup(op: u8) -> Option<u8> {
     (opcode::DUP1..=opcode::DUP16).contains(&op).then(|| op - opcode::DUP1 + 1)
+}
+
+/// One slot for a comparison of the words that `copies` pushes, followed by a jump.
+fn compare_copies(copies: Slot, comparison: u8) -> Option<Slot> {
+    let Slot { op, n, a, imm, .. } = copies;
+    let (op, b) = match (op, comparison) {
+        (slot::DUP_DUP, opcode::LT) => (slot::DUP_DUP_LT_JUMPI, u32::from(a)),
+        (slot::DUP_DUP, opcode::GT) => (slot::DUP_DUP_GT_JUMPI, u32::from(a)),
+        (slot::DUP_DUP, opcode::SLT) => (slot::DUP_DUP_SLT_JUMPI, u32::from(a)),
+        (slot::DUP_DUP, opcode::SGT) => (slot::DUP_DUP_SGT_JUMPI, u32::from(a)),
+        (slot::DUP_DUP, opcode::EQ) => (slot::DUP_DUP_EQ_JUMPI, u32::from(a)),
+        (slot::IMM_DUP, opcode::LT) if n > 1 => (slot::IMM_DUP_LT_JUMPI, u32::try_from(imm).ok()?),
+        (slot::IMM_DUP, opcode::GT) if n > 1 => (slot::IMM_DUP_GT_JUMPI, u32::try_from(imm).ok()?),
+        _ => return None,
+    };
+    Some(Slot { n, b, ..Slot::plain(op) })
 }
 
 /// One slot for `last` followed by `op`.
@@ -622,6 +679,11 @@ fn fuse_pair(last: Slot, op: u8) -> Option<Slot> {
             Some(Slot { imm: last.imm, ..Slot::plain(fused) })
         }
         slot::WORD => slot::after_word(op).map(|op| Slot { b: last.b, ..Slot::plain(op) }),
+        slot::IMM_DUP if op == opcode::ADD && last.n > 1 => {
+            Some(Slot { n: last.n, imm: last.imm, ..Slot::plain(slot::IMM_DUP_ADD) })
+        }
+        opcode::ADD if op == opcode::MLOAD => Some(Slot::plain(slot::ADD_MLOAD)),
+        opcode::ADD if op == opcode::MSTORE => Some(Slot::plain(slot::ADD_MSTORE)),
         opcode::POP if op == opcode::POP => Some(Slot::plain(slot::POP_POP)),
         _ => None,
     }

@@ -6,6 +6,7 @@ use zvm_core::{Address, BlockEnv, Bytes, Database, Transaction, U256};
 
 use crate::{
     CallKind, Config, ExecError, Executed, Outcome, Tracer,
+    arith::Modulus,
     code::{Code, CodeCache},
     frame::{Frame, Input},
     interpreter::{StackArena, TxEnv, Vm},
@@ -194,6 +195,7 @@ impl Evm {
                 block,
                 config,
                 tx,
+                modulus: Modulus::default(),
                 db_error: None,
             },
             stacks: &mut self.stacks,

@@ -80,6 +80,22 @@ pub(crate) fn run<T: Tracer>(
                     jump_if!(holds != (slot.a != 0))
                 }};
             }
+            macro_rules! copy_and_jump {
+                ($compare:expr) => {{
+                    let below = s.peek(usize::from(slot.n));
+                    // The first copy is on top by then.
+                    let top = if slot.b == 1 { below } else { s.peek(slot.b as usize - 1) };
+                    let holds = $compare(top, below);
+                    jump_if!(holds != (slot.a != 0))
+                }};
+            }
+            macro_rules! copy_imm_and_jump {
+                ($compare:expr) => {{
+                    let copy = s.peek(usize::from(slot.n) - 1);
+                    let holds = $compare(copy, word::from_u64(u64::from(slot.b)));
+                    jump_if!(holds != (slot.a != 0))
+                }};
+            }
             /// `DUPn; op`: the copy is the first operand.
             macro_rules! dup_op {
                 ($f:expr) => {{
@@ -142,6 +158,13 @@ pub(crate) fn run<T: Tracer>(
                     let value = s.peek(usize::from(slot.n));
                     jump_if!(word::equal(value, word::from_u64(u64::from(slot.b))))
                 }
+                slot::DUP_DUP_LT_JUMPI => copy_and_jump!(word::less),
+                slot::DUP_DUP_GT_JUMPI => copy_and_jump!(|a, b| word::less(b, a)),
+                slot::DUP_DUP_SLT_JUMPI => copy_and_jump!(word::signed_less),
+                slot::DUP_DUP_SGT_JUMPI => copy_and_jump!(|a, b| word::signed_less(b, a)),
+                slot::DUP_DUP_EQ_JUMPI => copy_and_jump!(word::equal),
+                slot::IMM_DUP_LT_JUMPI => copy_imm_and_jump!(word::less),
+                slot::IMM_DUP_GT_JUMPI => copy_imm_and_jump!(|a, b| word::less(b, a)),
                 op::JUMP => {
                     let target = dynamic_target(frame, s.peek(1));
                     if target.is_null() {
@@ -185,6 +208,17 @@ pub(crate) fn run<T: Tracer>(
                 slot::DUP_MLOAD => inlined!(ops::mload_dup(&mut s, vm, usize::from(slot.n))),
                 slot::DUP_MSTORE => inlined!(ops::mstore_dup(&mut s, vm, usize::from(slot.n))),
                 slot::SWAP_MSTORE => inlined!(ops::mstore_swapped(&mut s, vm)),
+                slot::ADD_MLOAD => inlined!(ops::mload_sum(&mut s, vm)),
+                slot::ADD_MSTORE => inlined!(ops::mstore_sum(&mut s, vm)),
+                slot::DUP_IMM_MSTORE => {
+                    inlined!(ops::mstore_copy(&mut s, vm, usize::from(slot.n), slot.imm))
+                }
+                slot::IMM_DUP_ADD => {
+                    let copy = s.peek(usize::from(slot.n) - 1);
+                    s.push(word::add(copy, word::from_u64(slot.imm)));
+                }
+                slot::DUP_SHL => dup_op!(word::shl),
+                slot::DUP_SHR => dup_op!(word::shr),
                 slot::DUP_ADD => dup_op!(word::add),
                 slot::DUP_SUB => dup_op!(word::sub),
                 slot::DUP_MUL => dup_op!(word::mul),

@@ -65,6 +65,13 @@ pub(super) unsafe fn ternary_at<F: FnOnce(Limbs, Limbs, Limbs) -> Limbs>(sp: *mu
     write(sp.sub(3), f(read(sp.sub(1)), read(sp.sub(2)), read(sp.sub(3))));
 }
 
+/// `MULMOD` (0x09) on the three words below `sp`.
+#[inline(never)]
+pub(super) unsafe fn mulmod_at(sp: *mut Limbs, vm: &mut Vm<'_>) {
+    let (a, b, m) = (read(sp.sub(1)), read(sp.sub(2)), read(sp.sub(3)));
+    write(sp.sub(3), vm.modulus.mulmod(a, b, m));
+}
+
 #[inline(always)]
 pub(super) unsafe fn dup(s: &mut Regs, n: usize) {
     s.push(s.peek(n));
@@ -200,6 +207,34 @@ pub(super) unsafe fn mload_dup(s: &mut Regs, vm: &mut Vm<'_>, n: usize) -> Done 
 #[inline(always)]
 pub(super) unsafe fn mstore_dup(s: &mut Regs, vm: &mut Vm<'_>, n: usize) -> Done {
     mstore_at(s, vm, offset_of(s.peek(n))?)
+}
+
+/// `ADD; MLOAD` in one.
+#[inline(always)]
+pub(super) unsafe fn mload_sum(s: &mut Regs, vm: &mut Vm<'_>) -> Done {
+    let at = offset_of(word::add(s.peek(1), s.peek(2)))?;
+    reach(s, vm, at + 32)?;
+    s.poke(2, load_word(vm, at as usize));
+    s.drop(1);
+    Ok(())
+}
+
+/// `ADD; MSTORE` in one.
+#[inline(always)]
+pub(super) unsafe fn mstore_sum(s: &mut Regs, vm: &mut Vm<'_>) -> Done {
+    let at = offset_of(word::add(s.peek(1), s.peek(2)))?;
+    reach(s, vm, at + 32)?;
+    store_word(vm, at as usize, s.peek(3));
+    s.drop(3);
+    Ok(())
+}
+
+/// `DUPn; PUSH at; MSTORE` in one.
+#[inline(always)]
+pub(super) unsafe fn mstore_copy(s: &mut Regs, vm: &mut Vm<'_>, n: usize, at: u64) -> Done {
+    reach(s, vm, at + 32)?;
+    store_word(vm, at as usize, s.peek(n));
+    Ok(())
 }
 
 /// `SWAP1; MSTORE` in one.
@@ -759,7 +794,7 @@ macro_rules! dispatch {
                 $s.drop(2);
             }
             op::MULMOD => {
-                ops::ternary_at($s.sp, arith::mulmod);
+                ops::mulmod_at($s.sp, $vm);
                 $s.drop(2);
             }
             op::EXP => called!(|r| ops::exp(r, $vm)),

@@ -131,8 +131,14 @@ pub(super) unsafe fn read(p: *const Limbs) -> Limbs {
 /// `p` is valid for writes.
 #[inline(always)]
 pub(super) unsafe fn write(p: *mut Limbs, word: Limbs) {
+    let p = p.cast::<u64>();
     // SAFETY: by contract.
-    unsafe { p.write(word) }
+    unsafe {
+        p.write_volatile(word[0]);
+        p.add(1).write_volatile(word[1]);
+        p.add(2).write_volatile(word[2]);
+        p.add(3).write_volatile(word[3]);
+    }
 }
 
 /// The words from `base` to `sp`, bottom first.

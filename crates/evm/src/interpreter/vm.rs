@@ -6,6 +6,7 @@ use zvm_core::{Address, B256, BlockEnv, Database, DbError, SpecId, U256};
 
 use crate::{
     CallKind, Config, Halt,
+    arith::Modulus,
     code::CodeCache,
     journal::{AccountId, Journal},
     memory::Memory,
@@ -24,6 +25,8 @@ pub(crate) struct Vm<'a> {
     pub(crate) block: &'a BlockEnv,
     pub(crate) config: &'a Config,
     pub(crate) tx: TxEnv<'a>,
+    /// What `MULMOD` has worked with last.
+    pub(crate) modulus: Modulus,
     /// Set where a body answers [`Fault::Database`].
     pub(crate) db_error: Option<DbError>,
 }
