@@ -28,6 +28,7 @@ pub struct Evm {
     codes: CodeCache,
     #[allow(clippy::vec_box, reason = "a frame is moved in and out as a pointer")]
     callers: Vec<Box<Frame>>,
+    modulus: Modulus,
     decode_gas_per_byte: u64,
 }
 
@@ -79,6 +80,7 @@ impl Evm {
             journal: Journal::default(),
             codes: CodeCache::new(Self::CODE_CACHE_BYTES),
             callers: Vec::new(),
+            modulus: Modulus::default(),
             decode_gas_per_byte: Self::DECODE_GAS_PER_BYTE,
         }
     }
@@ -195,7 +197,7 @@ impl Evm {
                 block,
                 config,
                 tx,
-                modulus: Modulus::default(),
+                modulus: &mut self.modulus,
                 db_error: None,
             },
             stacks: &mut self.stacks,

@@ -26,7 +26,7 @@ pub(crate) struct Vm<'a> {
     pub(crate) config: &'a Config,
     pub(crate) tx: TxEnv<'a>,
     /// What `MULMOD` has worked with last.
-    pub(crate) modulus: Modulus,
+    pub(crate) modulus: &'a mut Modulus,
     /// Set where a body answers [`Fault::Database`].
     pub(crate) db_error: Option<DbError>,
 }

@@ -289,11 +289,13 @@ pub(crate) fn signextend(index: Limbs, value: Limbs) -> Limbs {
     let limb = index >> 3;
     let unused = 56 - 8 * (index as u32 & 7);
     let extended = ((value[limb] << unused) as i64) >> unused;
-    let sign = (extended >> 63) as u64;
-    let mut result = [sign; 4];
-    result[..limb].copy_from_slice(&value[..limb]);
-    result[limb] = extended as u64;
-    result
+    let (sign, extended) = ((extended >> 63) as u64, extended as u64);
+    match limb {
+        0 => [extended, sign, sign, sign],
+        1 => [value[0], extended, sign, sign],
+        2 => [value[0], value[1], extended, sign],
+        _ => [value[0], value[1], value[2], extended],
+    }
 }
 
 /// `CLZ` (EIP-7939): leading zero bits; 256 for zero.
