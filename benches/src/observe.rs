@@ -174,8 +174,9 @@ fn same_ending(left: &Ran, right: &Ran) -> bool {
         (Ending::ReturnDataOutOfBounds, Ending::OutOfGas) => true,
         // An opcode of a later hard fork, with too little gas for it.
         (Ending::UndefinedOpcode, Ending::OutOfGas) => true,
-        // MODEXP of lengths that no gas pays for.
-        (Ending::OutOfGas, Ending::Precompile) => true,
+        // MODEXP of lengths that no gas pays for. From Osaka on, the bounds of EIP-7823 come first,
+        // as in the reference.
+        (Ending::OutOfGas, Ending::Precompile) | (Ending::Precompile, Ending::OutOfGas) => true,
         // Too much code that starts with 0xef.
         (Ending::CodeStartsWithEf, Ending::CodeSizeLimit) => true,
         // revm calls the end of every creation `Return`, whatever the initcode ended with.

@@ -50,6 +50,9 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     for (name, why) in &found.left_out {
         eprintln!("left out: {name}: {why}");
     }
+    if found.ready.is_empty() {
+        anyhow::bail!("nothing to measure: no state test in what was named");
+    }
     let mut out = Output::stdout();
     if !args.json {
         out.line(format!(

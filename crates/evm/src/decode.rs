@@ -13,10 +13,8 @@
 use zvm_core::SpecId;
 
 use crate::{
-    interpreter::{
-        STACK_MAX,
-        word::{self, Limbs},
-    },
+    interpreter::word::{self, Limbs},
+    limits::STACK_MAX,
     opcode,
 };
 
@@ -686,5 +684,77 @@ fn fuse_pair(last: Slot, op: u8) -> Option<Slot> {
         opcode::ADD if op == opcode::MSTORE => Some(Slot::plain(slot::ADD_MSTORE)),
         opcode::POP if op == opcode::POP => Some(Slot::plain(slot::POP_POP)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Code with more jumps, pushes and `DUP`s than uniform bytes have.
+    fn code() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![
+            any::<u8>(),
+            0x50..0xa5u8,
+            prop::sample::select(vec![0x01, 0x10, 0x14, 0x15, 0x52, 0x56, 0x57, 0x5b, 0x60, 0x61]),
+        ];
+        prop::collection::vec(byte, 0..120)
+    }
+
+    fn leaves_the_loop(op: u8) -> bool {
+        ends_flow(op) || matches!(op, slot::DEMOTE | slot::JUMP_TO | slot::GOTO)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// What the decoded loop relies on without looking.
+        #[test]
+        fn slots_keep_the_invariants_of_the_loop(code in code()) {
+            let decoded = Decoded::new(&code, SpecId::OSAKA);
+            let is_block = |index: u64| decoded.slots[index as usize].op == slot::BLOCK;
+            prop_assert!(is_block(0));
+            prop_assert!(leaves_the_loop(decoded.slots[decoded.slots.len() - 1].op));
+            prop_assert_eq!(decoded.pcs.len(), decoded.slots.len());
+            prop_assert!(decoded.pcs.is_sorted());
+            for (i, slot) in decoded.slots.iter().enumerate() {
+                let next_is_block = decoded.slots.get(i + 1).is_none_or(|next| next.op == slot::BLOCK);
+                match slot.op {
+                    slot::JUMP_TO => prop_assert!(is_block(slot.imm)),
+                    slot::JUMPI_TO..=slot::DUP_IMM_EQ_JUMPI
+                    | slot::DUP_JUMPI..=slot::IMM_DUP_GT_JUMPI => {
+                        prop_assert!(is_block(slot.imm) && next_is_block);
+                    }
+                    slot::GOTO => prop_assert!(is_block(slot.imm - 1) && is_block(i as u64 - 1)),
+                    slot::WORD | slot::WORD_ADD..=slot::WORD_GT => {
+                        prop_assert!((slot.b as usize) < decoded.pool.len());
+                    }
+                    op if ends_block(op) => prop_assert!(next_is_block),
+                    _ => {}
+                }
+            }
+            for (pc, target) in decoded.targets.iter().enumerate() {
+                prop_assert!(*target == NOWHERE || (code[pc] == opcode::JUMPDEST && is_block(u64::from(*target))));
+            }
+        }
+    }
+
+    #[test]
+    fn constants_are_folded() {
+        // PUSH1 1; PUSH1 1; PUSH1 160; SHL; SUB
+        let decoded = Decoded::new(&[0x60, 1, 0x60, 1, 0x60, 160, 0x1b, 0x03], SpecId::OSAKA);
+        let ops: Vec<_> = decoded.slots.iter().map(|slot| slot.op).collect();
+        assert_eq!(ops, [slot::BLOCK, slot::WORD, opcode::STOP]);
+        let index = decoded.slots[1].b as usize;
+        assert_eq!(decoded.pool[index], [u64::MAX, u64::MAX, u64::from(u32::MAX), 0]);
+        assert_eq!(decoded.slots[0].b, 5 * 3);
+    }
+
+    #[test]
+    fn a_block_no_stack_can_run_gets_bounds_no_stack_meets() {
+        let decoded = Decoded::new(&[opcode::PUSH0; 1025], SpecId::OSAKA);
+        assert_eq!((decoded.slots[0].a, decoded.slots[0].height_range()), (u16::MAX, 0));
     }
 }

@@ -8,11 +8,11 @@ use crate::{
     CallKind, Config, ExecError, Executed, Outcome, Tracer,
     arith::Modulus,
     code::{Code, CodeCache},
-    frame::{Frame, Input},
+    frame::Frame,
     interpreter::{StackArena, TxEnv, Vm},
     journal::Journal,
     machine::{Call, Machine},
-    memory::Memory,
+    memory::{Input, Memory},
     transaction::{self, blob},
 };
 

@@ -2,17 +2,14 @@
 
 use std::{ops::Range, sync::Arc};
 
-use zvm_core::{Address, Bytes, U256};
+use zvm_core::{Address, U256};
 
 use crate::{
     CallKind,
     code::Code,
     journal::{AccountId, Checkpoint},
-    memory::{Memory, Region},
+    memory::{Input, Region},
 };
-
-/// Most frames at a time: the transaction's own and 1024 below it (Yellow Paper, 9.4.1).
-pub(crate) const DEPTH_MAX: usize = 1024;
 
 /// All a frame is, but its stack and memory, which live in arenas shared by all frames.
 #[derive(Debug)]
@@ -43,34 +40,4 @@ pub(crate) struct Frame {
     pub(crate) is_static: bool,
     /// Undoes the frame.
     pub(crate) checkpoint: Checkpoint,
-}
-
-/// Calldata of a frame.
-#[derive(Clone, Debug)]
-pub(crate) enum Input {
-    /// Of the transaction.
-    Bytes(Bytes),
-    /// In the memory of the caller, at an absolute position. It cannot change before the frame
-    /// ends, so nothing is copied.
-    Memory { start: usize, len: usize },
-}
-
-impl Input {
-    pub(crate) const EMPTY: Self = Self::Memory { start: 0, len: 0 };
-
-    #[inline]
-    pub(crate) fn bytes<'a>(&'a self, memory: &'a Memory) -> &'a [u8] {
-        match self {
-            Self::Bytes(bytes) => bytes,
-            Self::Memory { start, len } => memory.absolute_bytes(*start, *len),
-        }
-    }
-
-    #[inline]
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Bytes(bytes) => bytes.len(),
-            Self::Memory { len, .. } => *len,
-        }
-    }
 }

@@ -10,11 +10,12 @@
 //! exact reason. So an opcode body changes nothing before everything that can fail has passed.
 
 pub(crate) mod decoded;
+mod dispatch;
 mod ops;
 pub(crate) mod raw;
 mod stack;
 mod vm;
 pub(crate) mod word;
 
-pub(crate) use stack::{STACK_MAX, StackArena};
+pub(crate) use stack::StackArena;
 pub(crate) use vm::{CallRequest, CreateRequest, Exit, TxEnv, Vm};

@@ -498,3 +498,107 @@ pub(crate) fn delegation(address: Address) -> Bytes {
     bytes[3..].copy_from_slice(address.as_slice());
     Bytes::copy_from_slice(&bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use zvm_core::Account;
+
+    use super::*;
+
+    /// One account with 10 wei and a word of 7 in slot 1.
+    struct OneAccount;
+
+    const ALICE: Address = Address::repeat_byte(0xa1);
+
+    impl Database for OneAccount {
+        fn account(&self, address: Address) -> Result<Option<Account>, DbError> {
+            let info = AccountInfo { balance: U256::from(10), ..AccountInfo::default() };
+            Ok((address == ALICE).then_some(Account { info, has_storage: true }))
+        }
+        fn storage(&self, _: Address, slot: U256) -> Result<U256, DbError> {
+            Ok(if slot == U256::from(1) { U256::from(7) } else { U256::ZERO })
+        }
+        fn code(&self, code_hash: B256) -> Result<Bytes, DbError> {
+            Err(DbError::MissingCode { code_hash })
+        }
+        fn block_hash(&self, number: u64) -> Result<B256, DbError> {
+            Err(DbError::MissingBlockHash { number })
+        }
+    }
+
+    fn loaded(address: Address) -> (Journal, AccountId) {
+        let mut journal = Journal { keeps_ripemd_touch: true, ..Journal::default() };
+        let id = journal.id_of(address);
+        journal.load(id, &OneAccount).unwrap();
+        (journal, id)
+    }
+
+    #[test]
+    fn a_revert_leaves_nothing_behind() {
+        let (mut journal, alice) = loaded(ALICE);
+        let checkpoint = journal.checkpoint();
+        let slot = journal.slot_id(alice, U256::from(1));
+        journal.load_slot(slot, &OneAccount).unwrap();
+        journal.warm_slot(slot);
+        journal.warm_account(alice);
+        journal.set_slot(slot, U256::ZERO);
+        journal.set_transient(alice, U256::ZERO, U256::from(5));
+        journal.set_balance(alice, U256::ZERO);
+        journal.set_nonce(alice, 9);
+        journal.set_code(alice, None, B256::repeat_byte(1));
+        journal.mark_created(alice);
+        journal.mark_destroyed(alice);
+        journal.refund += 4800;
+        journal.revert(checkpoint);
+        assert!(!journal.slot(slot).is_warm && !journal.entry(alice).is_warm);
+        assert_eq!(journal.slot(slot).present, U256::from(7));
+        assert_eq!(journal.transient(alice, U256::ZERO), U256::ZERO);
+        assert!(!journal.entry(alice).is_created && !journal.entry(alice).is_destroyed);
+        assert_eq!(journal.refund, 0);
+        assert!(journal.finish(true).is_empty());
+    }
+
+    #[test]
+    fn a_destroyed_account_takes_its_storage_with_it() {
+        let (mut journal, alice) = loaded(ALICE);
+        let slot = journal.slot_id(alice, U256::from(1));
+        journal.load_slot(slot, &OneAccount).unwrap();
+        journal.mark_destroyed(alice);
+        let diff = journal.finish(true);
+        let change = &diff.accounts[&ALICE];
+        assert!(change.new.is_none() && change.wiped);
+        assert_eq!(change.storage[&U256::from(1)].new, U256::ZERO);
+    }
+
+    #[test]
+    fn a_slot_written_back_is_no_change() {
+        let (mut journal, alice) = loaded(ALICE);
+        let slot = journal.slot_id(alice, U256::from(1));
+        journal.load_slot(slot, &OneAccount).unwrap();
+        journal.set_slot(slot, U256::ZERO);
+        journal.set_slot(slot, U256::from(7));
+        assert!(journal.finish(true).is_empty());
+    }
+
+    #[test]
+    fn a_touched_empty_account_exists_until_eip_161() {
+        let nobody = Address::repeat_byte(9);
+        let (mut journal, id) = loaded(nobody);
+        journal.touch(id);
+        assert!(journal.finish(true).is_empty());
+        let (mut journal, id) = loaded(nobody);
+        journal.touch(id);
+        assert_eq!(journal.finish(false).accounts[&nobody].new, Some(AccountInfo::default()));
+    }
+
+    #[test]
+    fn only_the_touch_of_ripemd160_survives_a_revert() {
+        for (address, survives) in [(RIPEMD160, true), (Address::repeat_byte(9), false)] {
+            let (mut journal, id) = loaded(address);
+            let checkpoint = journal.checkpoint();
+            journal.touch(id);
+            journal.revert(checkpoint);
+            assert_eq!(journal.entry(id).is_touched, survives, "{address}");
+        }
+    }
+}

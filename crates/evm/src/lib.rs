@@ -13,6 +13,7 @@ mod frame;
 mod gas;
 mod interpreter;
 mod journal;
+mod limits;
 mod machine;
 mod memory;
 pub mod opcode;

@@ -8,17 +8,16 @@ use zvm_precompiles::{Precompile, PrecompileError};
 use crate::{
     CallEnd, CallKind, CallStart, Halt, Outcome, SuccessReason, Tracer,
     code::Code,
-    frame::{DEPTH_MAX, Frame, Input},
+    frame::Frame,
     gas,
     interpreter::{
         CallRequest, CreateRequest, Exit, StackArena, Vm, decoded, raw,
         word::{self, Limbs},
     },
     journal::AccountId,
+    limits::{CODE_MAX, DEPTH_MAX},
+    memory::Input,
 };
-
-/// EIP-170: most bytes of deployed code.
-const CODE_MAX: usize = 24_576;
 
 pub(crate) struct Machine<'a> {
     pub(crate) vm: Vm<'a>,

@@ -2,12 +2,9 @@
 
 use std::ops::Range;
 
-use crate::{Halt, frame::Input, gas};
+use zvm_core::Bytes;
 
-/// Most bytes all frames of a transaction may hold together.
-///
-/// One frame needs 2.2 * 10^12 gas to get there; only executions without a sane gas limit do.
-pub(crate) const MEMORY_LIMIT: usize = 1 << 30;
+use crate::{Halt, gas, limits::MEMORY_MAX};
 
 /// Zeroed in steps of this many bytes, so that growing word by word is a comparison.
 const CHUNK: usize = 1024;
@@ -109,7 +106,7 @@ impl Memory {
         if end <= self.len as u64 {
             return Ok(0);
         }
-        if end > (MEMORY_LIMIT - self.base.min(MEMORY_LIMIT)) as u64 {
+        if end > (MEMORY_MAX - self.base.min(MEMORY_MAX)) as u64 {
             // Beyond any gas limit a block can have; the exact price does not matter.
             return Err(if end > 1 << 38 { Halt::OutOfGas } else { Halt::MemoryLimit });
         }
@@ -146,6 +143,36 @@ impl Memory {
         } else {
             self.buffer[from..to].fill(0);
             self.clean_to = to;
+        }
+    }
+}
+
+/// Calldata of a frame.
+#[derive(Clone, Debug)]
+pub(crate) enum Input {
+    /// Of the transaction.
+    Bytes(Bytes),
+    /// In the memory of the caller, at an absolute position. It cannot change before the frame
+    /// ends, so nothing is copied.
+    Memory { start: usize, len: usize },
+}
+
+impl Input {
+    pub(crate) const EMPTY: Self = Self::Memory { start: 0, len: 0 };
+
+    #[inline]
+    pub(crate) fn bytes<'a>(&'a self, memory: &'a Memory) -> &'a [u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Memory { start, len } => memory.absolute_bytes(*start, *len),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Memory { len, .. } => *len,
         }
     }
 }
@@ -189,7 +216,7 @@ mod tests {
         assert_eq!(memory.growth_cost(1024 * 32), Ok(3 * 1024 + 2048));
         memory.grow(32);
         assert_eq!(memory.growth_cost(64), Ok(3));
-        assert_eq!(memory.growth_cost(MEMORY_LIMIT as u64 + 1), Err(Halt::MemoryLimit));
+        assert_eq!(memory.growth_cost(MEMORY_MAX as u64 + 1), Err(Halt::MemoryLimit));
         assert_eq!(memory.growth_cost(u64::MAX), Err(Halt::OutOfGas));
     }
 }

@@ -12,12 +12,10 @@ use zvm_core::{BlockEnv, Bytes, Database, SpecId, Transaction, TxKind, TxType, U
 use crate::{
     CallKind, Config, ExecError, Executed, InvalidTransaction, Outcome, Tracer,
     code::Code,
-    frame::Input,
     journal::AccountId,
     machine::{Call, Create, FrameResult, Machine},
+    memory::Input,
 };
-
-pub(crate) use validate::INITCODE_MAX;
 
 /// Checks and runs `tx` on a fresh machine.
 pub(crate) fn execute<T: Tracer>(

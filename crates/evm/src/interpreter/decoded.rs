@@ -1,7 +1,7 @@
 //! The loop over decoded slots: gas and stack are checked once per block.
 
 use super::{
-    ops,
+    dispatch::dispatch,
     stack::{Regs, read},
     vm::{Exit, Fault, Vm},
     word::{self, Limbs},
@@ -129,7 +129,7 @@ pub(crate) fn run<T: Tracer>(
                     s.poke(1, result);
                 }};
             }
-            ops::dispatch!((slot.op, s, vm, frame, tracer, fault, exit) {
+            dispatch!((slot.op, s, vm, frame, tracer, fault, exit) {
                 slot::BLOCK => enter!(slot),
                 slot::IMM => s.push(word::from_u64(slot.imm)),
                 slot::WORD => s.push(read(pool.add(slot.b as usize))),

@@ -3,12 +3,12 @@
 use zvm_core::SpecId;
 
 use super::{
-    ops,
-    stack::{Regs, STACK_MAX, view},
+    dispatch::dispatch,
+    stack::{Regs, view},
     vm::{Exit, Fault, Vm},
     word::Limbs,
 };
-use crate::{Step, StepEnd, Tracer, frame::Frame, opcode};
+use crate::{Step, StepEnd, Tracer, frame::Frame, limits::STACK_MAX, opcode};
 
 /// What is checked before an opcode runs.
 #[derive(Clone, Copy)]
@@ -111,7 +111,7 @@ pub(crate) fn run<T: Tracer>(
         }
         // SAFETY: the stack was checked against the row of `op`; immediates end in the padding.
         unsafe {
-            ops::dispatch!((op, s, vm, frame, tracer, fault, exit) {
+            dispatch!((op, s, vm, frame, tracer, fault, exit) {
                 op::JUMP => {
                     let target = s.peek(1);
                     s.drop(1);

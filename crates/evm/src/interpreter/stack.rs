@@ -6,10 +6,7 @@ use super::{
     vm::Fault,
     word::{Limbs, ZERO},
 };
-use crate::frame::DEPTH_MAX;
-
-/// Most words on the stack of one frame (Yellow Paper, 9.1).
-pub(crate) const STACK_MAX: usize = 1024;
+use crate::limits::{DEPTH_MAX, STACK_MAX};
 
 /// Room for the stacks of all frames: 32 MiB of address space, committed as it is used.
 ///

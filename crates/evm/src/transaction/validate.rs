@@ -3,10 +3,8 @@
 use zvm_core::{AccountInfo, BlockEnv, SpecId, Transaction, TxKind, TxType, U256};
 
 use super::{blob, intrinsic::Gas};
-use crate::{Config, InvalidTransaction, gas};
+use crate::{Config, InvalidTransaction, gas, limits::INITCODE_MAX};
 
-/// EIP-3860: most bytes of initcode.
-pub(crate) const INITCODE_MAX: usize = 49_152;
 /// EIP-7594: most blobs of one transaction.
 const BLOBS_PER_TRANSACTION: u64 = 6;
 /// EIP-4844: version of a blob hash made from a KZG commitment.
