@@ -1,13 +1,16 @@
 //! Contract code as the interpreter wants it, and the cache that keeps it.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    hash::{Hash, Hasher},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use zvm_core::{Address, B256, Bytes, Database, DbError, SpecId};
+use zvm_core::{Address, B256, Bytes, Database, DbError, SpecId, U256};
 
 use crate::{decode::Decoded, opcode};
 
@@ -117,12 +120,25 @@ fn find_jumpdests(code: &[u8]) -> Box<[u64]> {
 /// Code by hash and hard fork, bounded in bytes; the least recently used goes first.
 #[derive(Debug)]
 pub(crate) struct CodeCache {
-    entries: HashMap<(B256, SpecId), Entry, RandomState>,
+    entries: HashMap<Key, Entry, RandomState>,
     spec: SpecId,
     limit_bytes: usize,
     /// Bytes of all entries when they came in, plus what decoding has added.
     bytes: usize,
     tick: u64,
+}
+
+/// Code hash and hard fork. Hashed by half of the code hash, which is a hash already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key(B256, SpecId);
+
+impl Hash for Key {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [low, high, ..] = U256::from_le_bytes(self.0.0).into_limbs();
+        state.write_u64(low ^ self.1 as u64);
+        state.write_u64(high);
+    }
 }
 
 #[derive(Debug)]
@@ -149,14 +165,14 @@ impl CodeCache {
 
     pub(crate) fn load(&mut self, hash: B256, db: &dyn Database) -> Result<Arc<Code>, DbError> {
         self.tick += 1;
-        if let Some(entry) = self.entries.get_mut(&(hash, self.spec)) {
+        if let Some(entry) = self.entries.get_mut(&Key(hash, self.spec)) {
             entry.used = self.tick;
             return Ok(Arc::clone(&entry.code));
         }
         let code = Arc::new(Code::new(&db.code(hash)?));
         self.bytes += code.size();
         let entry = Entry { code: Arc::clone(&code), used: self.tick };
-        self.entries.insert((hash, self.spec), entry);
+        self.entries.insert(Key(hash, self.spec), entry);
         self.evict();
         Ok(code)
     }
@@ -197,8 +213,8 @@ mod tests {
         fn account(&self, _: Address) -> Result<Option<zvm_core::Account>, DbError> {
             Ok(None)
         }
-        fn storage(&self, _: Address, _: zvm_core::U256) -> Result<zvm_core::U256, DbError> {
-            Ok(zvm_core::U256::ZERO)
+        fn storage(&self, _: Address, _: U256) -> Result<U256, DbError> {
+            Ok(U256::ZERO)
         }
         fn code(&self, hash: B256) -> Result<Bytes, DbError> {
             Ok(Bytes::copy_from_slice(&hash.repeat(32)))
@@ -222,9 +238,9 @@ mod tests {
             let hash = B256::repeat_byte(i);
             cache.load(hash, &AnyCode).unwrap();
             assert!(cache.bytes <= cache.limit_bytes);
-            assert!(cache.entries.contains_key(&(hash, cache.spec)));
+            assert!(cache.entries.contains_key(&Key(hash, cache.spec)));
         }
-        assert!(!cache.entries.contains_key(&(B256::ZERO, cache.spec)));
+        assert!(!cache.entries.contains_key(&Key(B256::ZERO, cache.spec)));
     }
 
     #[test]

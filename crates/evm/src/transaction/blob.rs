@@ -12,6 +12,10 @@ pub(crate) fn gas(count: usize) -> u64 {
 /// Wei per blob gas at `excess` blob gas: `fake_exponential` of EIP-4844, `e^(excess / fraction)`
 /// in integers. Saturates where the value does not fit a word.
 pub(crate) fn base_fee(excess: u64, params: &BlobParams) -> U256 {
+    if excess == 0 {
+        // The common case, and every block before Cancun.
+        return U256::ONE;
+    }
     let denominator = U256::from(params.base_fee_update_fraction.max(1));
     let numerator = U256::from(excess);
     let mut output = U256::ZERO;
