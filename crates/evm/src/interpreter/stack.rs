@@ -121,7 +121,8 @@ pub(super) unsafe fn read(p: *const Limbs) -> Limbs {
     }
 }
 
-/// Writes a word.
+/// Writes a word limb by limb. Volatile, or LLVM joins the stores into wider ones, from which the
+/// limb-wise loads of [`read`] are slower to forward.
 ///
 /// # Safety
 ///

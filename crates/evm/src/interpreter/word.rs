@@ -156,9 +156,13 @@ pub(crate) fn less(a: Limbs, b: Limbs) -> bool {
 /// Whether `a < b` in two's complement.
 #[inline(always)]
 pub(crate) fn signed_less(a: Limbs, b: Limbs) -> bool {
-    // Flipping the sign bit maps the signed order onto the unsigned one.
-    const SIGN: u64 = 1 << 63;
-    less([a[0], a[1], a[2], a[3] ^ SIGN], [b[0], b[1], b[2], b[3] ^ SIGN])
+    // Not by flipping the sign bits and comparing unsigned: a test that did so with another crate's
+    // comparison found `0 > -1` to be false at opt-level 1 with LLVM 22.
+    let (_, c) = a[0].overflowing_sub(b[0]);
+    let (_, c) = a[1].borrowing_sub(b[1], c);
+    let (_, c) = a[2].borrowing_sub(b[2], c);
+    let (a, b) = (a[3] as i64, b[3] as i64);
+    a < b || (a == b && c)
 }
 
 #[inline(always)]
