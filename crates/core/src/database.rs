@@ -140,6 +140,34 @@ pub enum DbError {
         known: u32,
     },
 
+    /// The store was opened to be read only.
+    #[error("{}: open for reading only", path.display())]
+    ReadOnly {
+        /// File or folder.
+        path: PathBuf,
+    },
+
+    /// The store is encrypted and no key was given.
+    #[error("{}: encrypted; a key file or passphrase is needed", path.display())]
+    Encrypted {
+        /// File or folder.
+        path: PathBuf,
+    },
+
+    /// A key was given for a store that is not encrypted.
+    #[error("{}: not encrypted, but a key was given", path.display())]
+    NotEncrypted {
+        /// File or folder.
+        path: PathBuf,
+    },
+
+    /// The store is encrypted with another key than the one given.
+    #[error("{}: wrong key", path.display())]
+    WrongKey {
+        /// File or folder.
+        path: PathBuf,
+    },
+
     /// A configuration string or file asks for something that does not exist.
     #[error("database {config:?}: {what}")]
     Config {
