@@ -27,6 +27,7 @@
 pub mod compliance;
 mod config;
 mod file;
+pub mod kv;
 mod memory;
 mod snapshots;
 
