@@ -1,10 +1,11 @@
 //! The two traits at the storage boundary: reading and owning a world state.
 
-use std::path::PathBuf;
+use std::{ops::ControlFlow, path::PathBuf};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
+use serde::{Deserialize, Serialize};
 
-use crate::{Account, Batch, StateDiff};
+use crate::{Account, AccountInfo, Batch, StateDiff};
 
 /// Read access to one world state: the accounts, storage and code as of one block.
 ///
@@ -34,22 +35,82 @@ pub trait Database: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SnapshotId(pub u64);
 
+/// Number and hash of a block. The hash is zero where nobody has given the block one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BlockId {
+    /// Number; the state before the first commit is that of block 0.
+    pub number: u64,
+    /// Hash of the header.
+    pub hash: B256,
+}
+
+/// What the walk over accounts calls: keccak-256 of the address, the address, the account.
+pub type VisitAccount<'a> =
+    dyn FnMut(B256, Address, AccountInfo) -> Result<ControlFlow<()>, DbError> + 'a;
+
+/// What the walk over storage calls: keccak-256 of the slot, the slot, its word.
+pub type VisitSlot<'a> = dyn FnMut(B256, U256, U256) -> Result<ControlFlow<()>, DbError> + 'a;
+
 /// A world state that can be changed, as a whole or not at all.
+///
+/// Every commit makes a block. A new backend stands at block 0.
 pub trait StateBackend: Database {
-    /// Makes `diff` part of the state: all of it, or on an error none of it.
+    /// Makes `diff` part of the state, as the state of the next block: all of it, or on an error
+    /// none of it.
     ///
     /// Deleting an account deletes its storage; a slot set to zero is gone. Only new values count:
     /// the old ones are not compared with the present state. How durable the change is when this
     /// returns is the backend's configuration.
-    fn commit(&mut self, diff: &StateDiff) -> Result<(), DbError>;
+    fn commit(&mut self, diff: &StateDiff) -> Result<(), DbError> {
+        let number = self.head()?.number + 1;
+        self.commit_block(BlockId { number, hash: B256::ZERO }, diff)
+    }
+
+    /// [`commit`](Self::commit) as the state of `block`, whose number follows that of the head. A
+    /// backend that has never been written takes any number, so that a state can start at the
+    /// block it was taken from. [`DbError::NotNext`] for any other.
+    fn commit_block(&mut self, block: BlockId, diff: &StateDiff) -> Result<(), DbError>;
+
+    /// The block whose state this is.
+    fn head(&self) -> Result<BlockId, DbError>;
+
+    /// The state after block `number`, up to the head, as far back as the backend keeps its past;
+    /// [`DbError::NoHistory`] beyond.
+    fn at(&self, number: u64) -> Result<Box<dyn Database + '_>, DbError>;
+
+    /// Makes the state after block `number` the present one, and forgets all later blocks and
+    /// their snapshots. [`DbError::NoHistory`] as for [`at`](Self::at).
+    fn unwind(&mut self, number: u64) -> Result<(), DbError>;
 
     /// Root of the Merkle Patricia trie over the present state (Yellow Paper, appendix D).
     fn state_root(&self) -> Result<B256, DbError>;
 
-    /// All non-zero words in the storage of `address`, in the order of slots.
-    fn storage_entries(&self, address: Address) -> Result<Vec<(U256, U256)>, DbError>;
+    /// Visits all accounts in the order of keccak-256 of their addresses, from hash `from` on,
+    /// until `visit` breaks.
+    fn for_each_account(&self, from: B256, visit: &mut VisitAccount<'_>) -> Result<(), DbError>;
 
-    /// Remembers the present state under an id. Snapshots nest, and end with the process.
+    /// Visits all non-zero words of `address` in the order of keccak-256 of their slots, from hash
+    /// `from` on, until `visit` breaks.
+    fn for_each_slot(
+        &self,
+        address: Address,
+        from: B256,
+        visit: &mut VisitSlot<'_>,
+    ) -> Result<(), DbError>;
+
+    /// All non-zero words in the storage of `address`, in the order of slots.
+    fn storage_entries(&self, address: Address) -> Result<Vec<(U256, U256)>, DbError> {
+        let mut entries = Vec::new();
+        self.for_each_slot(address, B256::ZERO, &mut |_, slot, word| {
+            entries.push((slot, word));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        entries.sort_unstable();
+        Ok(entries)
+    }
+
+    /// Remembers the present state, its block included, under an id. Snapshots nest, and end with
+    /// the process.
     ///
     /// They cover accounts and storage. Code and block hashes, once known, stay known.
     fn snapshot(&mut self) -> Result<SnapshotId, DbError>;
@@ -100,6 +161,42 @@ pub enum DbError {
     UnknownSnapshot {
         /// The id asked for.
         id: SnapshotId,
+    },
+
+    /// The state of that block is not kept.
+    #[error("no state of block {number}: {}", kept(*floor, *head))]
+    NoHistory {
+        /// The block asked for.
+        number: u64,
+        /// The first block whose state can be read.
+        floor: u64,
+        /// The last block.
+        head: u64,
+    },
+
+    /// A commit for a block that does not follow the head.
+    #[error("cannot commit block {number} on block {head}: expected block {}", head.saturating_add(1))]
+    NotNext {
+        /// The block to commit.
+        number: u64,
+        /// The last block.
+        head: u64,
+    },
+
+    /// The backend was opened for reading only.
+    #[error("{}: opened for reading only", path.display())]
+    ReadOnly {
+        /// File or folder.
+        path: PathBuf,
+    },
+
+    /// The backend cannot do this at all.
+    #[error("{backend} cannot {action}")]
+    Unsupported {
+        /// What kind of backend, such as `a forked state`.
+        backend: &'static str,
+        /// What was asked, as a verb phrase.
+        action: &'static str,
     },
 
     /// The operating system refused to open, read or write.
@@ -185,4 +282,12 @@ pub enum DbError {
         /// The engine's own error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// What can be read, as the end of a sentence.
+fn kept(floor: u64, head: u64) -> String {
+    match floor == head {
+        true => format!("only the state of block {head} is kept"),
+        false => format!("states are kept from block {floor} to block {head}"),
+    }
 }
