@@ -62,7 +62,7 @@ pub trait StateBackend: Database {
     /// the old ones are not compared with the present state. How durable the change is when this
     /// returns is the backend's configuration.
     fn commit(&mut self, diff: &StateDiff) -> Result<(), DbError> {
-        let number = self.head()?.number + 1;
+        let number = self.head()?.number.saturating_add(1);
         self.commit_block(BlockId { number, hash: B256::ZERO }, diff)
     }
 

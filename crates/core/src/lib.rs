@@ -35,9 +35,7 @@ pub use alloy_primitives::{
 pub use account::{Account, AccountInfo, EMPTY_ROOT, KECCAK_EMPTY};
 pub use batch::Batch;
 pub use block::{BlobParams, BlockEnv};
-pub use database::{
-    BlockId, Database, DbError, SnapshotId, StateBackend, VisitAccount, VisitSlot,
-};
+pub use database::{BlockId, Database, DbError, SnapshotId, StateBackend, VisitAccount, VisitSlot};
 pub use diff::{AccountDiff, SlotDiff, StateDiff};
 pub use spec::{SpecId, UnknownSpec};
 pub use transaction::{AccessListItem, Authorization, SignedAuthorization, Transaction, TxType};

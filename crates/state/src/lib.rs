@@ -29,7 +29,7 @@ mod config;
 mod file;
 pub mod kv;
 mod memory;
-mod snapshots;
+mod past;
 
 pub use config::{DatabaseConfig, open};
 pub use file::FileDb;

@@ -3,24 +3,30 @@
 use std::sync::Arc;
 
 use zvm_core::{
-    Account, AccountInfo, Address, B256, Batch, Bytes, Database, DbError, EMPTY_ROOT, KECCAK_EMPTY,
-    SnapshotId, StateBackend, StateDiff, U256, keccak256,
+    Account, AccountInfo, Address, B256, Batch, BlockId, Bytes, Database, DbError, EMPTY_ROOT,
+    KECCAK_EMPTY, SnapshotId, StateBackend, StateDiff, U256, VisitAccount, VisitSlot, keccak256,
     map::{AddressMap, B256Map, HashMap},
 };
 use zvm_trie::{state_root, storage_root};
 
-use crate::snapshots::Snapshots;
+use crate::past::{Past, Then, WayBack, follows, reverse};
+
+/// How many blocks back [`MemoryDb`] can go unless told otherwise.
+const HISTORY_BLOCKS: usize = 128;
 
 /// A world state in memory, for tests and for runs that leave nothing behind.
 ///
 /// Cloning copies accounts and shares their storage until one side writes to it. Committing a diff
-/// costs what the diff holds; [`state_root`](StateBackend::state_root) visits everything.
-#[derive(Clone, Debug, Default)]
+/// costs what the diff holds; [`state_root`](StateBackend::state_root) and the walks visit
+/// everything. The last 128 blocks, and all since the oldest open snapshot, can be gone back to.
+#[derive(Clone, Debug)]
 pub struct MemoryDb {
     accounts: AddressMap<MemoryAccount>,
     code: B256Map<Bytes>,
     block_hashes: HashMap<u64, B256>,
-    snapshots: Snapshots,
+    /// `None` as long as nothing has been written.
+    head: Option<BlockId>,
+    past: Past,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -34,7 +40,19 @@ impl MemoryDb {
     /// An empty state.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self::with_history(HISTORY_BLOCKS)
+    }
+
+    /// An empty state that will keep its past for `blocks` blocks.
+    #[must_use]
+    pub fn with_history(blocks: usize) -> Self {
+        Self {
+            accounts: AddressMap::default(),
+            code: B256Map::default(),
+            block_hashes: HashMap::default(),
+            head: None,
+            past: Past::new(blocks),
+        }
     }
 
     /// Creates or overwrites nonce, balance and code hash of an account; its storage stays.
@@ -86,6 +104,12 @@ impl MemoryDb {
         change(self.batch()).commit().expect("memory refuses nothing");
     }
 
+    fn go(&mut self, way: &WayBack) {
+        self.apply(&way.diff);
+        self.head = way.to;
+        self.past.went(way);
+    }
+
     fn apply(&mut self, diff: &StateDiff) {
         for (&address, change) in &diff.accounts {
             let Some(info) = change.new else {
@@ -113,6 +137,12 @@ impl MemoryDb {
     }
 }
 
+impl Default for MemoryDb {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Database for MemoryDb {
     fn account(&self, address: Address) -> Result<Option<Account>, DbError> {
         Ok(self.accounts.get(&address).map(|account| Account {
@@ -136,10 +166,26 @@ impl Database for MemoryDb {
 }
 
 impl StateBackend for MemoryDb {
-    fn commit(&mut self, diff: &StateDiff) -> Result<(), DbError> {
-        let reverse = self.snapshots.prepare(self, diff)?;
+    fn commit_block(&mut self, block: BlockId, diff: &StateDiff) -> Result<(), DbError> {
+        follows(self.head, block.number)?;
+        let reverse = reverse(self, diff)?;
         self.apply(diff);
-        self.snapshots.record(reverse);
+        self.past.record(self.head.replace(block), reverse);
+        Ok(())
+    }
+
+    fn head(&self) -> Result<BlockId, DbError> {
+        Ok(self.head.unwrap_or_default())
+    }
+
+    fn at(&self, number: u64) -> Result<Box<dyn Database + '_>, DbError> {
+        let diff = self.past.way_to(number, self.head)?.diff;
+        Ok(Box::new(Then { now: self, diff }))
+    }
+
+    fn unwind(&mut self, number: u64) -> Result<(), DbError> {
+        let way = self.past.way_to(number, self.head)?;
+        self.go(&way);
         Ok(())
     }
 
@@ -153,29 +199,51 @@ impl StateBackend for MemoryDb {
         })))
     }
 
-    fn storage_entries(&self, address: Address) -> Result<Vec<(U256, U256)>, DbError> {
-        let account = self.accounts.get(&address);
-        let mut entries: Vec<_> = account
-            .into_iter()
-            .flat_map(|account| account.storage.iter())
-            .map(|(slot, word)| (*slot, *word))
-            .collect();
-        entries.sort_unstable();
-        Ok(entries)
+    fn for_each_account(&self, from: B256, visit: &mut VisitAccount<'_>) -> Result<(), DbError> {
+        let hashed = |address: &Address| (keccak256(address), *address);
+        let mut addresses: Vec<_> = self.accounts.keys().map(hashed).collect();
+        addresses.retain(|hashed| hashed.0 >= from);
+        addresses.sort_unstable();
+        for (hash, address) in addresses {
+            if visit(hash, address, self.info(address))?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn for_each_slot(
+        &self,
+        address: Address,
+        from: B256,
+        visit: &mut VisitSlot<'_>,
+    ) -> Result<(), DbError> {
+        let Some(account) = self.accounts.get(&address) else { return Ok(()) };
+        let hashed =
+            |(slot, word): (&U256, &U256)| (keccak256(slot.to_be_bytes::<32>()), *slot, *word);
+        let mut slots: Vec<_> = account.storage.iter().map(hashed).collect();
+        slots.retain(|hashed| hashed.0 >= from);
+        slots.sort_unstable();
+        for (hash, slot, word) in slots {
+            if visit(hash, slot, word)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn snapshot(&mut self) -> Result<SnapshotId, DbError> {
-        Ok(self.snapshots.take())
+        Ok(self.past.take())
     }
 
     fn revert(&mut self, id: SnapshotId) -> Result<(), DbError> {
-        let way_back = self.snapshots.way_back(id)?;
-        self.apply(&way_back);
-        self.snapshots.reverted(id)
+        let way = self.past.way_to_snapshot(id, self.head)?;
+        self.go(&way);
+        self.past.release(id)
     }
 
     fn release(&mut self, id: SnapshotId) -> Result<(), DbError> {
-        self.snapshots.release(id)
+        self.past.release(id)
     }
 
     fn set_block_hash(&mut self, number: u64, hash: B256) -> Result<(), DbError> {

@@ -25,12 +25,12 @@ use std::{fmt, path::Path, sync::OnceLock};
 
 use redb::{ReadOnlyTable, ReadableDatabase, TableDefinition};
 use zvm_core::{
-    Account, Address, B256, Batch, Bytes, Database, DbError, EMPTY_ROOT, SnapshotId, StateBackend,
-    StateDiff, U256, keccak256,
+    Account, Address, B256, Batch, BlockId, Bytes, Database, DbError, EMPTY_ROOT, SnapshotId,
+    StateBackend, StateDiff, U256, VisitAccount, VisitSlot, keccak256,
 };
 use zvm_trie::RootBuilder;
 
-use crate::snapshots::Snapshots;
+use crate::past::{Past, Then, WayBack, follows, reverse};
 use error::{corrupt, fault};
 use open::Store;
 use record::AccountRecord;
@@ -59,7 +59,9 @@ const FORMAT_VERSION: u32 = 1;
 ///
 /// [`state_root`](StateBackend::state_root) reads the whole state.
 pub struct FileDb {
-    snapshots: Snapshots,
+    /// The head and the past of this process.
+    head: Option<BlockId>,
+    past: Past,
     /// The tables as of the last commit, opened by the first read after it.
     view: OnceLock<View>,
     /// Dropped last: closing it ends every view.
@@ -81,7 +83,7 @@ impl FileDb {
     /// version ([`DbError::NewerFormat`]) is left as it is.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, DbError> {
         let store = Store::open(folder.as_ref())?;
-        Ok(Self { snapshots: Snapshots::default(), view: OnceLock::new(), store })
+        Ok(Self { head: None, past: Past::new(128), view: OnceLock::new(), store })
     }
 
     fn view(&self) -> Result<&View, DbError> {
@@ -102,6 +104,15 @@ impl FileDb {
 
     fn path(&self) -> &Path {
         &self.store.path
+    }
+
+    fn go(&mut self, way: &WayBack) -> Result<(), DbError> {
+        if !way.diff.is_empty() {
+            self.write(|transaction, path| write::apply(transaction, path, &way.diff))?;
+        }
+        self.head = way.to;
+        self.past.went(way);
+        Ok(())
     }
 
     /// Runs `change` in one transaction. The view goes first, so that its pages can be reused.
@@ -174,11 +185,26 @@ impl Database for FileDb {
 }
 
 impl StateBackend for FileDb {
-    fn commit(&mut self, diff: &StateDiff) -> Result<(), DbError> {
-        let reverse = self.snapshots.prepare(self, diff)?;
+    fn commit_block(&mut self, block: BlockId, diff: &StateDiff) -> Result<(), DbError> {
+        follows(self.head, block.number)?;
+        let reverse = reverse(self, diff)?;
         self.write(|transaction, path| write::apply(transaction, path, diff))?;
-        self.snapshots.record(reverse);
+        self.past.record(self.head.replace(block), reverse);
         Ok(())
+    }
+
+    fn head(&self) -> Result<BlockId, DbError> {
+        Ok(self.head.unwrap_or_default())
+    }
+
+    fn at(&self, number: u64) -> Result<Box<dyn Database + '_>, DbError> {
+        let diff = self.past.way_to(number, self.head)?.diff;
+        Ok(Box::new(Then { now: self, diff }))
+    }
+
+    fn unwind(&mut self, number: u64) -> Result<(), DbError> {
+        let way = self.past.way_to(number, self.head)?;
+        self.go(&way)
     }
 
     fn state_root(&self) -> Result<B256, DbError> {
@@ -198,37 +224,60 @@ impl StateBackend for FileDb {
         Ok(trie.finish())
     }
 
-    fn storage_entries(&self, address: Address) -> Result<Vec<(U256, U256)>, DbError> {
+    fn for_each_account(&self, from: B256, visit: &mut VisitAccount<'_>) -> Result<(), DbError> {
+        let view = self.view()?;
+        for entry in entries(self.path(), &view.accounts, &[], AccountRecord::decode)? {
+            let (key, account) = entry?;
+            if key.as_slice() < from.as_slice() {
+                continue;
+            }
+            let address = get(self.path(), &view.preimages, &key, record::array)?
+                .ok_or_else(|| corrupt(self.path(), "preimages: an address is missing"))?;
+            let hash = B256::from_slice(&key);
+            if visit(hash, Address::new(address), account.info)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn for_each_slot(
+        &self,
+        address: Address,
+        from: B256,
+        visit: &mut VisitSlot<'_>,
+    ) -> Result<(), DbError> {
         let view = self.view()?;
         let address_hash = keccak256(address);
-        let mut slots = Vec::new();
         for entry in entries(self.path(), &view.storage, address_hash.as_slice(), record::word)? {
             let (key, word) = entry?;
             let (_, slot_hash) = self.split_storage_key(&key)?;
+            if slot_hash < from {
+                continue;
+            }
             let slot = get(self.path(), &view.preimages, slot_hash.as_slice(), record::array)?;
             let slot = slot.ok_or_else(|| {
                 corrupt(self.path(), format!("preimages: no slot with hash {slot_hash}"))
             })?;
-            slots.push((U256::from_be_bytes::<32>(slot), word));
+            if visit(slot_hash, U256::from_be_bytes::<32>(slot), word)?.is_break() {
+                break;
+            }
         }
-        slots.sort_unstable();
-        Ok(slots)
+        Ok(())
     }
 
     fn snapshot(&mut self) -> Result<SnapshotId, DbError> {
-        Ok(self.snapshots.take())
+        Ok(self.past.take())
     }
 
     fn revert(&mut self, id: SnapshotId) -> Result<(), DbError> {
-        let way_back = self.snapshots.way_back(id)?;
-        if !way_back.is_empty() {
-            self.write(|transaction, path| write::apply(transaction, path, &way_back))?;
-        }
-        self.snapshots.reverted(id)
+        let way = self.past.way_to_snapshot(id, self.head)?;
+        self.go(&way)?;
+        self.past.release(id)
     }
 
     fn release(&mut self, id: SnapshotId) -> Result<(), DbError> {
-        self.snapshots.release(id)
+        self.past.release(id)
     }
 
     fn set_block_hash(&mut self, number: u64, hash: B256) -> Result<(), DbError> {

@@ -1,0 +1,218 @@
+//! A past as reverse diffs: what it costs follows what changed since.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::ControlFlow,
+};
+
+use zvm_core::{
+    Account, AccountDiff, Address, B256, BlockId, Bytes, Database, DbError, SlotDiff, SnapshotId,
+    StateBackend, StateDiff, U256,
+};
+
+/// The blocks a backend can go back to, each with the way there, and its open snapshots.
+#[derive(Clone, Debug)]
+pub(crate) struct Past {
+    /// How many blocks are kept beside those that an open snapshot needs.
+    blocks_max: usize,
+    /// One step for each commit, oldest first.
+    steps: VecDeque<Step>,
+    /// How many steps have been forgotten at the front.
+    forgotten: u64,
+    next_id: u64,
+    /// Open snapshots, oldest first, each with the number of steps ever taken when it was made.
+    marks: Vec<(SnapshotId, u64)>,
+}
+
+/// The way from one block to the one before it.
+#[derive(Clone, Debug)]
+struct Step {
+    /// The head before; `None` where the backend had never been written.
+    to: Option<BlockId>,
+    reverse: StateDiff,
+}
+
+/// The way from the present to an earlier state.
+pub(crate) struct WayBack {
+    /// The head there.
+    pub(crate) to: Option<BlockId>,
+    pub(crate) diff: StateDiff,
+    /// How many steps remain behind it.
+    remaining: usize,
+}
+
+impl Past {
+    pub(crate) fn new(blocks_max: usize) -> Self {
+        Self { blocks_max, steps: VecDeque::new(), forgotten: 0, next_id: 0, marks: Vec::new() }
+    }
+
+    /// Opens a snapshot of the present state.
+    pub(crate) fn take(&mut self) -> SnapshotId {
+        let id = SnapshotId(self.next_id);
+        self.next_id += 1;
+        self.marks.push((id, self.forgotten + self.steps.len() as u64));
+        id
+    }
+
+    /// Keeps the way back from a commit that has succeeded on `to`, as [`reverse`] answered it.
+    pub(crate) fn record(&mut self, to: Option<BlockId>, reverse: StateDiff) {
+        self.steps.push_back(Step { to, reverse });
+        self.forget();
+    }
+
+    /// The way to block `number` from the head at `head`.
+    pub(crate) fn way_to(&self, number: u64, head: Option<BlockId>) -> Result<WayBack, DbError> {
+        if number == head.unwrap_or_default().number {
+            return Ok(self.way(self.steps.len(), head));
+        }
+        // The state before the first commit has no number of its own if that commit chose one.
+        let at = |step: &Step| step.to.map_or(0, |block| block.number);
+        let follows = |index: usize| {
+            let next = self.steps.get(index + 1).map_or(head, |step| step.to);
+            next.unwrap_or_default().number == at(&self.steps[index]).wrapping_add(1)
+        };
+        let found = self.steps.partition_point(|step| at(step) < number);
+        match self.steps.get(found) {
+            Some(step) if at(step) == number && follows(found) => Ok(self.way(found, head)),
+            _ => {
+                let first = (0..self.steps.len()).find(|index| follows(*index));
+                let head = head.unwrap_or_default().number;
+                let floor = first.map_or(head, |index| at(&self.steps[index]));
+                Err(DbError::NoHistory { number, floor, head })
+            }
+        }
+    }
+
+    /// The way to the snapshot from the head at `head`.
+    pub(crate) fn way_to_snapshot(
+        &self,
+        id: SnapshotId,
+        head: Option<BlockId>,
+    ) -> Result<WayBack, DbError> {
+        let (_, taken) = self.marks[self.position(id)?];
+        // Steps a snapshot needs are never forgotten.
+        Ok(self.way((taken - self.forgotten) as usize, head))
+    }
+
+    /// Forgets what lies after the end of `way`, which was gone.
+    pub(crate) fn went(&mut self, way: &WayBack) {
+        self.steps.truncate(way.remaining);
+        let taken = self.forgotten + self.steps.len() as u64;
+        self.marks.retain(|mark| mark.1 <= taken);
+    }
+
+    /// Forgets `id` and later snapshots; the present state stays.
+    pub(crate) fn release(&mut self, id: SnapshotId) -> Result<(), DbError> {
+        let position = self.position(id)?;
+        self.marks.truncate(position);
+        self.forget();
+        Ok(())
+    }
+
+    fn way(&self, remaining: usize, head: Option<BlockId>) -> WayBack {
+        let steps = self.steps.range(remaining..);
+        let to = self.steps.get(remaining).map_or(head, |step| step.to);
+        let diff = steps.rev().map(|step| step.reverse.clone());
+        WayBack { to, diff: diff.fold(StateDiff::default(), StateDiff::then), remaining }
+    }
+
+    /// Drops steps beyond the number kept, but none that a snapshot needs.
+    fn forget(&mut self) {
+        let taken = self.forgotten + self.steps.len() as u64;
+        let needed = self.marks.first().map_or(taken, |mark| mark.1);
+        let extra =
+            (self.steps.len().saturating_sub(self.blocks_max) as u64).min(needed - self.forgotten);
+        self.steps.drain(..extra as usize);
+        self.forgotten += extra;
+    }
+
+    fn position(&self, id: SnapshotId) -> Result<usize, DbError> {
+        // Ids grow, so the marks are sorted by them.
+        self.marks
+            .binary_search_by_key(&id, |mark| mark.0)
+            .map_err(|_| DbError::UnknownSnapshot { id })
+    }
+}
+
+/// Checks that block `number` can be committed on `head`.
+pub(crate) fn follows(head: Option<BlockId>, number: u64) -> Result<(), DbError> {
+    match head {
+        Some(head) if head.number.checked_add(1) != Some(number) => {
+            Err(DbError::NotNext { number, head: head.number })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The diff that undoes `diff` on `state`. Unlike [`StateDiff::invert`] it does not trust the old
+/// values of `diff`, and it lists every slot that a wipe deletes.
+pub(crate) fn reverse(state: &dyn StateBackend, diff: &StateDiff) -> Result<StateDiff, DbError> {
+    let mut reverse = StateDiff::default();
+    for (&address, change) in &diff.accounts {
+        let present = state.account(address)?;
+        let mut storage = BTreeMap::new();
+        let goes = change.wiped || change.new.is_none();
+        if goes && present.is_some_and(|account| account.has_storage) {
+            for (slot, word) in state.storage_entries(address)? {
+                storage.insert(slot, SlotDiff { old: U256::ZERO, new: word });
+            }
+        }
+        if change.new.is_some() {
+            for (&slot, written) in &change.storage {
+                let present = state.storage(address, slot)?;
+                storage.insert(slot, SlotDiff { old: written.new, new: present });
+            }
+        }
+        storage.retain(|_, slot| slot.old != slot.new);
+        let undo = AccountDiff {
+            old: change.new,
+            new: present.map(|Account { info, .. }| info),
+            wiped: false,
+            storage,
+        };
+        if !undo.is_empty() {
+            reverse.accounts.insert(address, undo);
+        }
+    }
+    Ok(reverse)
+}
+
+/// A backend as it was, seen through the diff that leads back.
+pub(crate) struct Then<'a> {
+    pub(crate) now: &'a dyn StateBackend,
+    pub(crate) diff: StateDiff,
+}
+
+impl Database for Then<'_> {
+    fn account(&self, address: Address) -> Result<Option<Account>, DbError> {
+        let Some(change) = self.diff.accounts.get(&address) else {
+            return self.now.account(address);
+        };
+        let Some(info) = change.new else { return Ok(None) };
+        let mut has_storage = change.storage.values().any(|slot| !slot.new.is_zero());
+        if !has_storage {
+            // The slots of the present that did not change since.
+            self.now.for_each_slot(address, B256::ZERO, &mut |_, slot, _| {
+                has_storage = !change.storage.contains_key(&slot);
+                Ok(if has_storage { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            })?;
+        }
+        Ok(Some(Account { info, has_storage }))
+    }
+
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, DbError> {
+        match self.diff.accounts.get(&address) {
+            Some(change) if change.new.is_none() => Ok(U256::ZERO),
+            Some(change) if change.storage.contains_key(&slot) => Ok(change.storage[&slot].new),
+            _ => self.now.storage(address, slot),
+        }
+    }
+
+    fn code(&self, code_hash: B256) -> Result<Bytes, DbError> {
+        self.now.code(code_hash)
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, DbError> {
+        self.now.block_hash(number)
+    }
+}
