@@ -183,13 +183,6 @@ pub enum DbError {
         head: u64,
     },
 
-    /// The backend was opened for reading only.
-    #[error("{}: opened for reading only", path.display())]
-    ReadOnly {
-        /// File or folder.
-        path: PathBuf,
-    },
-
     /// The backend cannot do this at all.
     #[error("{backend} cannot {action}")]
     Unsupported {
