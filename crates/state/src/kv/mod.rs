@@ -9,12 +9,22 @@
 //! [`DbError::Corrupt`], but it need not: records carry their own checksums from above.
 
 mod batch;
+#[cfg(any(test, feature = "test-support"))]
+pub mod compliance;
+mod copy;
+mod folder;
+mod open;
+mod range;
+mod redb;
 
 use std::path::Path;
 
 use zvm_core::DbError;
 
 pub use batch::{TableChanges, WriteBatch};
+pub use copy::parts;
+pub use open::{Access, Engine, Options, Vet, open};
+pub use redb::RedbKv;
 
 /// A table of a store.
 ///

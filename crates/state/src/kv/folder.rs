@@ -1,0 +1,183 @@
+//! The folder of a store: one process at a time, and nothing half made.
+//!
+//! An engine keeps one file or folder of its own in it, beside the lock file of every engine.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use zvm_core::DbError;
+
+use super::Access;
+
+/// The lock file, which stays when its lock is gone.
+const LOCK: &str = "lock";
+
+/// What engines keep in the folder, to tell that another engine's store is there.
+const STORES: [(&str, &str); 2] = [(super::redb::FILE, "redb"), ("state.rocksdb", "RocksDB")];
+
+/// The folder of an open store. The lock is let go of with it.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    /// `None` where reading only, in a folder that takes no new files and has no lock.
+    _lock: Option<File>,
+}
+
+impl Folder {
+    /// Takes the lock of `path`: alone to write, among readers to read. Only [`Access::Create`]
+    /// makes the folder.
+    pub(super) fn lock(path: &Path, access: Access) -> Result<Self, DbError> {
+        match access {
+            Access::Create => {
+                fs::create_dir_all(path).map_err(io_error("create the database folder", path))?;
+            }
+            Access::Read | Access::Write => {
+                let folder = fs::metadata(path).map_err(io_error("open the database", path))?;
+                if !folder.is_dir() {
+                    return Err(io_error("open the database", path)(
+                        io::ErrorKind::NotADirectory.into(),
+                    ));
+                }
+            }
+        }
+        let lock = match access {
+            Access::Read => lock_shared(path)?,
+            Access::Write | Access::Create => Some(lock_alone(path)?),
+        };
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// The path of the engine's own file or folder, `name`, and whether it exists.
+    ///
+    /// A folder that holds the store of another engine is refused, and so is one without a store
+    /// unless it may be made.
+    pub(super) fn find(&self, name: &str, access: Access) -> Result<(PathBuf, bool), DbError> {
+        let path = self.path.join(name);
+        if exists(&path)? {
+            return Ok((path, true));
+        }
+        for (other, engine) in STORES.iter().filter(|(other, _)| *other != name) {
+            if exists(&self.path.join(other))? {
+                let what = format!("{other}: this is a store of {engine}, expected {name}");
+                return Err(DbError::Corrupt { path: self.path.clone(), what });
+            }
+        }
+        match access {
+            Access::Create => Ok((path, false)),
+            Access::Read | Access::Write => {
+                Err(io_error("open", &path)(io::ErrorKind::NotFound.into()))
+            }
+        }
+    }
+
+    /// Makes `name` under another name and renames it when it is complete and on disk, so that a
+    /// crash leaves nothing or all of it.
+    pub(super) fn create(
+        &self,
+        name: &str,
+        make: impl FnOnce(&Path) -> Result<(), DbError>,
+    ) -> Result<(), DbError> {
+        let draft = self.path.join(format!("{name}.new"));
+        // What a crash in here has left. The lock is ours, so nobody is writing it.
+        remove(&draft)?;
+        make(&draft)?;
+        let path = self.path.join(name);
+        fs::rename(&draft, &path).map_err(io_error("rename", &draft))?;
+        sync_folder(&self.path)
+    }
+
+    /// Refuses a folder that holds more than a crash in [`create`](Self::create) leaves.
+    pub(super) fn check_empty(&self, name: &str) -> Result<(), DbError> {
+        let draft = format!("{name}.new");
+        let fault = || io_error("read the folder", &self.path);
+        for entry in fs::read_dir(&self.path).map_err(fault())? {
+            let found = entry.map_err(fault())?.file_name();
+            if found != LOCK && found != draft.as_str() {
+                return Err(io_error("copy a store to where files are", &self.path)(
+                    io::ErrorKind::DirectoryNotEmpty.into(),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An I/O refusal on `path`, for `map_err`. `action` is a verb phrase.
+pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DbError {
+    move |source| DbError::Io { action, path: path.to_owned(), source }
+}
+
+/// Bytes of `path` that do not read back as what was written.
+pub(super) fn corrupt(path: &Path, what: impl Into<String>) -> DbError {
+    DbError::Corrupt { path: path.to_owned(), what: what.into() }
+}
+
+/// Puts the names in a folder on disk. Only Unix opens folders.
+fn sync_folder(path: &Path) -> Result<(), DbError> {
+    #[cfg(unix)]
+    File::open(path).and_then(|file| file.sync_all()).map_err(io_error("sync", path))?;
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+fn lock_alone(folder: &Path) -> Result<File, DbError> {
+    let path = folder.join(LOCK);
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(io_error("open the lock file", &path))?;
+    locked(file.try_lock(), folder, &path)?;
+    Ok(file)
+}
+
+fn lock_shared(folder: &Path) -> Result<Option<File>, DbError> {
+    let path = folder.join(LOCK);
+    // Making the lock file is not essential: where it cannot be made, nobody can write either.
+    let file = File::open(&path).or_else(|_| {
+        File::options().read(true).write(true).create(true).truncate(false).open(&path)
+    });
+    match file {
+        Ok(file) => {
+            locked(file.try_lock_shared(), folder, &path)?;
+            Ok(Some(file))
+        }
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(io_error("open the lock file", &path)(error)),
+    }
+}
+
+fn locked(answer: Result<(), TryLockError>, folder: &Path, file: &Path) -> Result<(), DbError> {
+    match answer {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(DbError::Locked { path: folder.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(io_error("lock", file)(source)),
+    }
+}
+
+fn exists(path: &Path) -> Result<bool, DbError> {
+    fs::exists(path).map_err(io_error("open", path))
+}
+
+/// Removes a file or a folder with all in it, if there is one.
+fn remove(path: &Path) -> Result<(), DbError> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    };
+    removed.map_err(io_error("remove", path))
+}

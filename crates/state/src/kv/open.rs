@@ -1,0 +1,75 @@
+//! Opening a store in a folder.
+
+use std::{fmt, path::Path};
+
+use zvm_core::DbError;
+
+use super::{KvReader, KvStore, WriteBatch, redb::RedbKv};
+
+/// Which program keeps the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Engine {
+    /// redb: a B-tree in one file, in Rust alone.
+    Redb,
+}
+
+/// What a store is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// To be read. Nothing in the folder is changed, and other readers may have it open.
+    Read,
+    /// To be read and written. The store must exist.
+    Write,
+    /// As [`Write`](Self::Write), but made with its folder where there is none.
+    Create,
+}
+
+/// Judges what a store holds, see [`Options::vet`].
+pub type Vet<'a> = dyn Fn(&dyn KvReader) -> Result<(), DbError> + 'a;
+
+/// How to open a store.
+pub struct Options<'a> {
+    /// What for.
+    pub access: Access,
+    /// Bytes of the store that the engine may keep in memory.
+    pub cache_bytes: usize,
+    /// What a new store starts with. Made whole or not at all, so no store is without it.
+    pub initial: WriteBatch,
+    /// Called with an existing store before anything of it is changed. An error ends the opening
+    /// and leaves the store as it is: this is the place to check the format version.
+    pub vet: &'a Vet<'a>,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self {
+            access: Access::Create,
+            cache_bytes: 256 << 20,
+            initial: WriteBatch::new(),
+            vet: &|_| Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("access", &self.access)
+            .field("cache_bytes", &self.cache_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Opens the store of `engine` in `folder`.
+///
+/// A store that is damaged ([`DbError::Corrupt`]), in use ([`DbError::Locked`]) or refused by
+/// [`Options::vet`] is left as it is.
+pub fn open(
+    engine: Engine,
+    folder: &Path,
+    options: Options<'_>,
+) -> Result<Box<dyn KvStore>, DbError> {
+    Ok(match engine {
+        Engine::Redb => Box::new(RedbKv::open(folder, options)?),
+    })
+}
