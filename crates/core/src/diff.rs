@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::AccountInfo;
 
+mod codec;
+
+pub use codec::DecodeDiffError;
+
 /// What an execution changed, with the values before and after.
 ///
 /// Canonical: only real changes are listed, in the order of addresses and slots, so the same

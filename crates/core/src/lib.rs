@@ -20,6 +20,7 @@
 //! Not here: any I/O. Backends live in `zvm-state`, execution in `zvm-evm`.
 
 mod account;
+mod assemble;
 mod batch;
 mod block;
 mod database;
@@ -33,9 +34,10 @@ pub use alloy_primitives::{
 };
 
 pub use account::{Account, AccountInfo, EMPTY_ROOT, KECCAK_EMPTY};
+pub use assemble::{Assembled, assemble};
 pub use batch::Batch;
 pub use block::{BlobParams, BlockEnv};
 pub use database::{BlockId, Database, DbError, SnapshotId, StateBackend, VisitAccount, VisitSlot};
-pub use diff::{AccountDiff, SlotDiff, StateDiff};
+pub use diff::{AccountDiff, DecodeDiffError, SlotDiff, StateDiff};
 pub use spec::{SpecId, UnknownSpec};
 pub use transaction::{AccessListItem, Authorization, SignedAuthorization, Transaction, TxType};

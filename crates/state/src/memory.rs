@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use zvm_core::{
-    Account, AccountInfo, Address, B256, Batch, BlockId, Bytes, Database, DbError, EMPTY_ROOT,
-    KECCAK_EMPTY, SnapshotId, StateBackend, StateDiff, U256, VisitAccount, VisitSlot, keccak256,
+    Account, AccountInfo, Address, Assembled, B256, Batch, BlockId, Bytes, Database, DbError,
+    EMPTY_ROOT, KECCAK_EMPTY, SnapshotId, StateBackend, StateDiff, U256, VisitAccount, VisitSlot,
+    keccak256,
     map::{AddressMap, B256Map, HashMap},
 };
 use zvm_trie::{state_root, storage_root};
 
-use crate::past::{Past, Then, WayBack, follows, reverse};
+use crate::past::{Past, WayBack, follows, reverse};
 
 /// How many blocks back [`MemoryDb`] can go unless told otherwise.
 const HISTORY_BLOCKS: usize = 128;
@@ -180,7 +181,7 @@ impl StateBackend for MemoryDb {
 
     fn at(&self, number: u64) -> Result<Box<dyn Database + '_>, DbError> {
         let diff = self.past.way_to(number, self.head)?.diff;
-        Ok(Box::new(Then { now: self, diff }))
+        Ok(Box::new(Assembled::new(self, diff)))
     }
 
     fn unwind(&mut self, number: u64) -> Result<(), DbError> {

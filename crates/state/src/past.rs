@@ -1,13 +1,9 @@
 //! A past as reverse diffs: what it costs follows what changed since.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    ops::ControlFlow,
-};
+use std::collections::{BTreeMap, VecDeque};
 
 use zvm_core::{
-    Account, AccountDiff, Address, B256, BlockId, Bytes, Database, DbError, SlotDiff, SnapshotId,
-    StateBackend, StateDiff, U256,
+    Account, AccountDiff, BlockId, DbError, SlotDiff, SnapshotId, StateBackend, StateDiff, U256,
 };
 
 /// The blocks a backend can go back to, each with the way there, and its open snapshots.
@@ -175,44 +171,4 @@ pub(crate) fn reverse(state: &dyn StateBackend, diff: &StateDiff) -> Result<Stat
         }
     }
     Ok(reverse)
-}
-
-/// A backend as it was, seen through the diff that leads back.
-pub(crate) struct Then<'a> {
-    pub(crate) now: &'a dyn StateBackend,
-    pub(crate) diff: StateDiff,
-}
-
-impl Database for Then<'_> {
-    fn account(&self, address: Address) -> Result<Option<Account>, DbError> {
-        let Some(change) = self.diff.accounts.get(&address) else {
-            return self.now.account(address);
-        };
-        let Some(info) = change.new else { return Ok(None) };
-        let mut has_storage = change.storage.values().any(|slot| !slot.new.is_zero());
-        if !has_storage {
-            // The slots of the present that did not change since.
-            self.now.for_each_slot(address, B256::ZERO, &mut |_, slot, _| {
-                has_storage = !change.storage.contains_key(&slot);
-                Ok(if has_storage { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-            })?;
-        }
-        Ok(Some(Account { info, has_storage }))
-    }
-
-    fn storage(&self, address: Address, slot: U256) -> Result<U256, DbError> {
-        match self.diff.accounts.get(&address) {
-            Some(change) if change.new.is_none() => Ok(U256::ZERO),
-            Some(change) if change.storage.contains_key(&slot) => Ok(change.storage[&slot].new),
-            _ => self.now.storage(address, slot),
-        }
-    }
-
-    fn code(&self, code_hash: B256) -> Result<Bytes, DbError> {
-        self.now.code(code_hash)
-    }
-
-    fn block_hash(&self, number: u64) -> Result<B256, DbError> {
-        self.now.block_hash(number)
-    }
 }

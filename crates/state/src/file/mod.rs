@@ -25,12 +25,12 @@ use std::{fmt, path::Path, sync::OnceLock};
 
 use redb::{ReadOnlyTable, ReadableDatabase, TableDefinition};
 use zvm_core::{
-    Account, Address, B256, Batch, BlockId, Bytes, Database, DbError, EMPTY_ROOT, SnapshotId,
-    StateBackend, StateDiff, U256, VisitAccount, VisitSlot, keccak256,
+    Account, Address, Assembled, B256, Batch, BlockId, Bytes, Database, DbError, EMPTY_ROOT,
+    SnapshotId, StateBackend, StateDiff, U256, VisitAccount, VisitSlot, keccak256,
 };
 use zvm_trie::RootBuilder;
 
-use crate::past::{Past, Then, WayBack, follows, reverse};
+use crate::past::{Past, WayBack, follows, reverse};
 use error::{corrupt, fault};
 use open::Store;
 use record::AccountRecord;
@@ -199,7 +199,7 @@ impl StateBackend for FileDb {
 
     fn at(&self, number: u64) -> Result<Box<dyn Database + '_>, DbError> {
         let diff = self.past.way_to(number, self.head)?.diff;
-        Ok(Box::new(Then { now: self, diff }))
+        Ok(Box::new(Assembled::new(self, diff)))
     }
 
     fn unwind(&mut self, number: u64) -> Result<(), DbError> {
