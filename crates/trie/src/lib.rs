@@ -1,11 +1,13 @@
-//! Roots of Merkle Patricia tries (Yellow Paper, appendix D).
+//! Merkle Patricia tries (Yellow Paper, appendix D): roots, and updates of stored tries.
+//!
+//! # Roots of everything
 //!
 //! A root is computed in one pass over the entries in key order. Only the branches on the path to
 //! the latest key are held, so memory grows with the depth of the trie and not with its size.
 //!
 //! ```
 //! use zvm_core::{AccountInfo, Address, EMPTY_ROOT, U256};
-//! use zvm_trie::{state_root, storage_root};
+//! use zvm_trie::{ordered_root, state_root, storage_root};
 //!
 //! let storage = storage_root([(U256::from(1), U256::from(42))]);
 //! assert_ne!(storage, EMPTY_ROOT);
@@ -13,17 +15,58 @@
 //! let alice = Address::repeat_byte(0xa1);
 //! let root = state_root([(alice, AccountInfo::default(), storage)]);
 //! assert_ne!(root, state_root([(alice, AccountInfo::default(), EMPTY_ROOT)]));
+//!
+//! // Of a block: the transactions, and the receipts, as they are in EIP-2718.
+//! let transactions_root = ordered_root(&[&b"transaction 0"[..], b"transaction 1"]);
+//! assert_ne!(transactions_root, EMPTY_ROOT);
 //! ```
 //!
 //! * [`state_root`] and [`storage_root`] hash their keys, as the world state does.
-//! * [`ordered_root`] keys a list by its indexes, as block headers do.
+//! * [`ordered_root`] keys a list by its indexes: transactions, receipts and withdrawals of a block.
 //! * [`trie_root`] takes keys as they are.
 //! * [`RootBuilder`] is below all of them, for entries that already come in key order.
 //!
-//! Not here: any I/O, and stored nodes. Every root is computed from all entries.
+//! # Stored tries
+//!
+//! A store keeps the leaves and, as an index over them, one record for each [`Branch`]. [`update`]
+//! takes the changed leaves and gives the new root and the records that differ; it reads no more
+//! than the branches above the changes. [`RecordBuilder`] makes all records from all leaves.
+//!
+//! ```
+//! use zvm_core::keccak256;
+//! use zvm_trie::{Change, EmptyTrie, UpdateOptions, trie_root, update};
+//!
+//! let (mut a, mut b) = (keccak256("a"), keccak256("b"));
+//! if a > b {
+//!     std::mem::swap(&mut a, &mut b);
+//! }
+//! let put = |key| Change { key, existed: false, value: Some(b"value") };
+//! let after = update(&EmptyTrie, &[put(a), put(b)], UpdateOptions::ACCOUNTS)?;
+//! assert_eq!(after.root, trie_root([(a, "value"), (b, "value")]));
+//! assert_eq!(after.branches.len(), 1);
+//! # Ok::<(), zvm_core::DbError>(())
+//! ```
+//!
+//! The two ways share the encoding of paths and nothing else, so one can check the other.
+//!
+//! Not here: any I/O. A store answers as a [`TrieReader`] and writes what it is given.
 
+mod branch;
 mod builder;
+mod error;
+mod nibbles;
+mod node;
+mod parallel;
+mod reader;
+mod records;
 mod roots;
+mod update;
 
+pub use branch::{Branch, BranchError, Child, NodeRef};
 pub use builder::RootBuilder;
-pub use roots::{ordered_root, state_root, storage_root, trie_root};
+pub use error::InconsistentTrie;
+pub use nibbles::Nibbles;
+pub use reader::{EmptyTrie, LeafVisitor, TrieReader};
+pub use records::RecordBuilder;
+pub use roots::{encode_account, encode_word, ordered_root, state_root, storage_root, trie_root};
+pub use update::{Change, TrieUpdate, UpdateOptions, update};

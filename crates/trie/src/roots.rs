@@ -49,7 +49,11 @@ pub fn storage_root(slots: impl IntoIterator<Item = (U256, U256)>) -> B256 {
     trie.finish()
 }
 
-/// Root of a list: `rlp(index)` to the item. Transactions, receipts and withdrawals of a block.
+/// Root of a list: `rlp(index)` to the item.
+///
+/// The transactions, receipts and withdrawals of a block have such roots in its header. Items are
+/// as the trie holds them: RLP, or for typed transactions and receipts (EIP-2718) the type byte and
+/// the payload without a string header around them.
 pub fn ordered_root<V: AsRef<[u8]>>(items: &[V]) -> B256 {
     // The order of rlp(index): 1 to 127 are single bytes below rlp(0) = 0x80, all others above.
     let single_bytes = 1..items.len().min(128);
@@ -81,6 +85,21 @@ pub fn trie_root<K: AsRef<[u8]>, V: AsRef<[u8]>>(
     trie.finish()
 }
 
+/// Appends the value of an account's leaf: `[nonce, balance, storage root, code hash]`.
+pub fn encode_account(info: &AccountInfo, storage_root: B256, out: &mut Vec<u8>) {
+    let payload_length = info.nonce.length() + info.balance.length() + 2 * 33;
+    alloy_rlp::Header { list: true, payload_length }.encode(out);
+    info.nonce.encode(out);
+    info.balance.encode(out);
+    storage_root.encode(out);
+    info.code_hash.encode(out);
+}
+
+/// Appends the value of a storage leaf: the word without leading zeros. A word of zero has no leaf.
+pub fn encode_word(word: U256, out: &mut Vec<u8>) {
+    word.encode(out);
+}
+
 impl RootBuilder {
     /// Adds an account under `hash`, the keccak-256 of its address.
     ///
@@ -88,14 +107,7 @@ impl RootBuilder {
     ///
     /// As [`push`](Self::push).
     pub fn push_account(&mut self, hash: B256, info: &AccountInfo, storage_root: B256) {
-        self.push_with(hash.as_slice(), |out| {
-            let payload_length = info.nonce.length() + info.balance.length() + 2 * 33;
-            alloy_rlp::Header { list: true, payload_length }.encode(out);
-            info.nonce.encode(out);
-            info.balance.encode(out);
-            storage_root.encode(out);
-            info.code_hash.encode(out);
-        });
+        self.push_with(hash.as_slice(), |out| encode_account(info, storage_root, out));
     }
 
     /// Adds a storage word under `hash`, the keccak-256 of its slot. Zero is passed over.
@@ -105,7 +117,7 @@ impl RootBuilder {
     /// As [`push`](Self::push).
     pub fn push_word(&mut self, hash: B256, word: U256) {
         if !word.is_zero() {
-            self.push_with(hash.as_slice(), |out| word.encode(out));
+            self.push_with(hash.as_slice(), |out| encode_word(word, out));
         }
     }
 }

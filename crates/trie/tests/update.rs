@@ -1,0 +1,179 @@
+//! Incremental updates against full recomputation: by `RootBuilder`, by `alloy-trie`, and record by
+//! record by `RecordBuilder`.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use alloy_trie::HashBuilder;
+use common::{Changes, MapTrie, changes, value};
+use proptest::{collection, prelude::*};
+use zvm_core::{B256, DbError, EMPTY_ROOT, keccak256};
+use zvm_trie::{
+    Branch, Change, EmptyTrie, InconsistentTrie, Nibbles, UpdateOptions, trie_root, update,
+};
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn rounds_of_changes_leave_what_a_build_from_scratch_stores(
+        rounds in collection::vec((changes(40), any::<bool>()), 1..6),
+        small_max in prop_oneof![Just(0_u64), Just(2), Just(8)],
+    ) {
+        let options = UpdateOptions { small_max, threads: 1 };
+        let mut trie = MapTrie::default();
+        for (changes, is_ahead) in rounds {
+            let root = trie.apply(&changes, options, is_ahead);
+            let (expected, expected_root) = MapTrie::build(trie.leaves.clone(), small_max);
+            prop_assert_eq!(&trie.records, &expected.records);
+            prop_assert_eq!(root, expected_root);
+            prop_assert_eq!(root, trie_root(&trie.leaves));
+            let mut reference = HashBuilder::default();
+            for (key, value) in &trie.leaves {
+                reference.add_leaf(alloy_trie::Nibbles::unpack(key), value);
+            }
+            prop_assert_eq!(root, reference.root());
+        }
+    }
+
+    #[test]
+    fn removing_all_leaves_in_any_order_leaves_nothing(
+        mut keys in collection::hash_set(common::crowded_key(), 1..30)
+            .prop_map(Vec::from_iter).prop_shuffle(),
+        small_max in 0_u64..9,
+    ) {
+        let options = UpdateOptions { small_max, threads: 1 };
+        let mut trie = MapTrie::default();
+        trie.apply(&keys.iter().map(|key| (*key, Some(vec![1]))).collect(), options, false);
+        while let Some(key) = keys.pop() {
+            let root = trie.apply(&Changes::from([(key, None)]), options, false);
+            prop_assert_eq!(root, trie_root(&trie.leaves));
+        }
+        prop_assert_eq!(trie, MapTrie::default());
+    }
+
+    #[test]
+    fn a_record_reads_back(changes in changes(40)) {
+        let mut trie = MapTrie::default();
+        trie.apply(&changes, UpdateOptions::ACCOUNTS, false);
+        for bytes in trie.records.values() {
+            let branch = Branch::decode(bytes).unwrap();
+            prop_assert_eq!(&branch.encode(), bytes);
+            let parts = Branch::new(*branch.extension(), branch.leaf_count(), &branch.children());
+            prop_assert_eq!(parts.as_ref(), Ok(&branch));
+            // No prefix of a record is one, and no record goes on.
+            for end in 0..bytes.len() {
+                prop_assert!(Branch::decode(&bytes[..end]).is_err());
+            }
+            prop_assert!(Branch::decode(&[&bytes[..], &[0]].concat()).is_err());
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_refused_or_read_back(
+        bytes in prop_oneof![
+            collection::vec(any::<u8>(), 0..100),
+            (0_u8..4, collection::vec(any::<u8>(), 0..100))
+                .prop_map(|(flags, rest)| [&[flags][..], &rest].concat()),
+        ],
+    ) {
+        if let Ok(branch) = Branch::decode(&bytes) {
+            prop_assert_eq!(branch.encode(), bytes);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn the_number_of_threads_changes_nothing(
+        rounds in collection::vec(
+            collection::btree_map(
+                (0_u32..4000).prop_map(|n| keccak256(n.to_be_bytes())),
+                prop_oneof![2 => value().prop_map(Some), 1 => Just(None)],
+                700..1500,
+            ),
+            3,
+        ),
+    ) {
+        let mut one = MapTrie::default();
+        let mut two = MapTrie::default();
+        for changes in rounds {
+            let options = UpdateOptions { small_max: 8, threads: 1 };
+            let root = one.apply(&changes, options, false);
+            prop_assert_eq!(two.apply(&changes, UpdateOptions { threads: 2, ..options }, true), root);
+            prop_assert_eq!(&one, &two);
+            prop_assert_eq!(&MapTrie::build(one.leaves.clone(), 8), &(one.clone(), root));
+        }
+    }
+}
+
+#[test]
+fn a_record_appears_above_the_threshold_and_goes_at_it() {
+    let options = UpdateOptions::STORAGE;
+    let mut trie = MapTrie::default();
+    for n in 0..8_u8 {
+        trie.apply(&Changes::from([(keccak256([n]), Some(vec![n + 1]))]), options, false);
+        assert!(trie.records.is_empty(), "{} leaves", n + 1);
+    }
+    trie.apply(&Changes::from([(keccak256([8]), Some(vec![9]))]), options, false);
+    assert_eq!(trie.records.keys().collect::<Vec<_>>(), [&Nibbles::EMPTY]);
+    assert_eq!(Branch::decode(&trie.records[&Nibbles::EMPTY]).unwrap().leaf_count(), 9);
+    trie.apply(&Changes::from([(keccak256([0]), None)]), options, false);
+    assert!(trie.records.is_empty());
+}
+
+#[test]
+fn nothing_changed_gives_the_present_root_and_no_records() {
+    let leaves: BTreeMap<_, _> = (0..100_u8).map(|n| (keccak256([n]), vec![n + 1])).collect();
+    for small_max in [0, 8, 1000] {
+        let (trie, root) = MapTrie::build(leaves.clone(), small_max);
+        let absent = Change { key: B256::ZERO, existed: false, value: None };
+        let empty = Change { key: B256::repeat_byte(1), existed: false, value: Some(&[]) };
+        let options = UpdateOptions { small_max, threads: 1 };
+        assert_eq!(update(&trie, &[], options).unwrap().root, root);
+        let idle = update(&trie, &[absent, empty], options).unwrap();
+        assert_eq!(idle.root, root);
+    }
+    assert_eq!(update(&EmptyTrie, &[], UpdateOptions::ACCOUNTS).unwrap().root, EMPTY_ROOT);
+}
+
+#[test]
+fn a_lost_record_is_built_again_from_the_leaves() {
+    let leaves: BTreeMap<_, _> = (0..200_u8).map(|n| (keccak256([n]), vec![n + 1])).collect();
+    let (whole, _) = MapTrie::build(leaves, 0);
+    for lost in whole.records.keys() {
+        let mut trie = whole.clone();
+        trie.records.remove(lost);
+        let changes: Changes = trie
+            .leaves
+            .keys()
+            .filter(|key| lost.is_prefix_of(key))
+            .map(|key| (*key, Some(vec![0xff; 40])))
+            .collect();
+        let root = trie.apply(&changes, UpdateOptions::ACCOUNTS, false);
+        assert_eq!((trie.clone(), root), MapTrie::build(trie.leaves, 0), "without {lost:?}");
+    }
+}
+
+#[test]
+fn records_without_their_leaves_are_an_error() {
+    let [a, b] = [B256::repeat_byte(0x11), B256::repeat_byte(0x22)];
+    let (mut trie, _) = MapTrie::build([(a, vec![1]), (b, vec![2])].into(), 0);
+    trie.leaves.clear();
+    // Without `a` the leaf `b` moves up, and its key is needed.
+    let remove = Change { key: a, existed: true, value: None };
+    let error = update(&trie, &[remove], UpdateOptions::ACCOUNTS).unwrap_err();
+    let DbError::Engine { source, .. } = error else { panic!("{error}") };
+    let path = Nibbles::of_key(&b, 1);
+    assert_eq!(source.downcast_ref(), Some(&InconsistentTrie::MissingLeaf { path }));
+}
+
+#[test]
+#[should_panic(expected = "ascending order")]
+fn unsorted_changes_are_a_mistake_of_the_caller() {
+    let change = Change { key: B256::ZERO, existed: false, value: Some(&[1]) };
+    let _ = update(&EmptyTrie, &[change, change], UpdateOptions::ACCOUNTS);
+}
