@@ -16,6 +16,8 @@ mod folder;
 mod open;
 mod range;
 mod redb;
+#[cfg(any(test, feature = "test-support"))]
+pub mod sim;
 
 use std::path::Path;
 

@@ -9,7 +9,7 @@ use zvm_core::DbError;
 
 pub use workload::{Model, Random, check_workload};
 
-use super::{Entry, KvReader, KvStore, Order, Table};
+use super::{Durability, Entry, KvReader, KvStore, Order, Table, WriteBatch};
 
 /// How the suite opens a store: made if absent, open once at a time.
 pub type Open<'a> = &'a dyn Fn(&Path) -> Result<Box<dyn KvStore>, DbError>;
@@ -45,4 +45,19 @@ pub fn entries(
 ) -> Vec<Entry> {
     let entries = reader.iter(table, prefix, from, order).expect("an iteration begins");
     entries.collect::<Result<_, _>>().expect("an iteration goes to its end")
+}
+
+/// Flips one bit of the value under `key`, as a failing disk does when no engine notices. The bit
+/// is counted modulo the length of the value.
+///
+/// # Panics
+///
+/// If there is no such value, if it is empty, or if the engine fails.
+pub fn flip_bit(store: &mut dyn KvStore, table: Table, key: &[u8], bit: usize) {
+    let mut value = store.get(table, key).expect("a read").expect("a value to be damaged");
+    let bit = bit % (8 * value.len());
+    value[bit / 8] ^= 1 << (bit % 8);
+    let mut batch = WriteBatch::new();
+    batch.put(table, key, &value);
+    store.write(batch, Durability::Synced).expect("a batch is written");
 }
