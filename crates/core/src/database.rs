@@ -71,6 +71,17 @@ pub trait StateBackend: Database {
     /// block it was taken from. [`DbError::NotNext`] for any other.
     fn commit_block(&mut self, block: BlockId, diff: &StateDiff) -> Result<(), DbError>;
 
+    /// Makes `diff` part of the state from which the first block starts: a way to bring a large
+    /// state in parts, each all or nothing, before [`commit_block`](Self::commit_block) gives it
+    /// its block.
+    ///
+    /// No history is kept of it, and no snapshot covers it. [`DbError::Unsupported`] by a backend
+    /// that has been committed to, or that takes its state only as a whole.
+    fn seed(&mut self, diff: &StateDiff) -> Result<(), DbError> {
+        let _ = diff;
+        Err(DbError::Unsupported { backend: "this state", action: "be given in parts" })
+    }
+
     /// The block whose state this is.
     fn head(&self) -> Result<BlockId, DbError>;
 

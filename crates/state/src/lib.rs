@@ -1,4 +1,4 @@
-//! Backends that answer [`Database`](zvm_core::Database): in memory and in a file.
+//! Backends that answer [`Database`](zvm_core::Database): in memory, in a file, and cached.
 //!
 //! A backend holds accounts, storage and code as of one block. The EVM reads it through
 //! `&dyn Database` and returns a [`StateDiff`](zvm_core::StateDiff); committing that diff, or a
@@ -23,6 +23,7 @@
 //!
 //! Not here: incremental state roots, history and remote state.
 
+mod cached;
 #[cfg(any(test, feature = "test-support"))]
 pub mod compliance;
 mod config;
@@ -31,6 +32,7 @@ pub mod kv;
 mod memory;
 mod past;
 
+pub use cached::{CacheLimits, CacheStats, CachedDb, HitCount};
 pub use config::{DatabaseConfig, open};
 pub use file::FileDb;
 pub use memory::MemoryDb;

@@ -10,7 +10,7 @@ use zvm_core::{
 };
 use zvm_trie::{state_root, storage_root};
 
-use crate::past::{Past, WayBack, follows, reverse};
+use crate::past::{Past, WayBack, follows, reverse, seedable};
 
 /// How many blocks back [`MemoryDb`] can go unless told otherwise.
 const HISTORY_BLOCKS: usize = 128;
@@ -172,6 +172,12 @@ impl StateBackend for MemoryDb {
         let reverse = reverse(self, diff)?;
         self.apply(diff);
         self.past.record(self.head.replace(block), reverse);
+        Ok(())
+    }
+
+    fn seed(&mut self, diff: &StateDiff) -> Result<(), DbError> {
+        seedable(self.head)?;
+        self.apply(diff);
         Ok(())
     }
 

@@ -140,6 +140,17 @@ pub(crate) fn follows(head: Option<BlockId>, number: u64) -> Result<(), DbError>
     }
 }
 
+/// Checks that a backend at `head` has not been committed to.
+pub(crate) fn seedable(head: Option<BlockId>) -> Result<(), DbError> {
+    match head {
+        None => Ok(()),
+        Some(_) => Err(DbError::Unsupported {
+            backend: "a state with blocks",
+            action: "be given in parts",
+        }),
+    }
+}
+
 /// The diff that undoes `diff` on `state`. Unlike [`StateDiff::invert`] it does not trust the old
 /// values of `diff`, and it lists every slot that a wipe deletes.
 pub(crate) fn reverse(state: &dyn StateBackend, diff: &StateDiff) -> Result<StateDiff, DbError> {

@@ -30,7 +30,7 @@ use zvm_core::{
 };
 use zvm_trie::RootBuilder;
 
-use crate::past::{Past, WayBack, follows, reverse};
+use crate::past::{Past, WayBack, follows, reverse, seedable};
 use error::{corrupt, fault};
 use open::Store;
 use record::AccountRecord;
@@ -191,6 +191,11 @@ impl StateBackend for FileDb {
         self.write(|transaction, path| write::apply(transaction, path, diff))?;
         self.past.record(self.head.replace(block), reverse);
         Ok(())
+    }
+
+    fn seed(&mut self, diff: &StateDiff) -> Result<(), DbError> {
+        seedable(self.head)?;
+        self.write(|transaction, path| write::apply(transaction, path, diff))
     }
 
     fn head(&self) -> Result<BlockId, DbError> {
