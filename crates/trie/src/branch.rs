@@ -2,7 +2,7 @@
 
 use zvm_core::{B256, keccak256};
 
-use crate::{Nibbles, update::Present};
+use crate::{InconsistentTrie, Nibbles, update::Present};
 
 /// How a node is named by its parent: by its hash, or by itself if its RLP is below 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -255,6 +255,13 @@ impl Branch {
             return Err(BranchError::Counts { children, leaves: self.leaf_count });
         }
         Ok(())
+    }
+
+    /// Where the branch node is if the record hangs at `path`.
+    pub(crate) fn end(&self, path: &Nibbles) -> Result<Nibbles, InconsistentTrie> {
+        path.join(&self.extension)
+            .filter(|end| end.len() < 64)
+            .ok_or(InconsistentTrie::Depth { path: *path })
     }
 
     pub(crate) fn set_extension(&mut self, extension: Nibbles) {

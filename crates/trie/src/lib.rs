@@ -1,4 +1,4 @@
-//! Merkle Patricia tries (Yellow Paper, appendix D): roots, and updates of stored tries.
+//! Merkle Patricia tries (Yellow Paper, appendix D): roots, stored tries and proofs.
 //!
 //! # Roots of everything
 //!
@@ -49,24 +49,38 @@
 //!
 //! The two ways share the encoding of paths and nothing else, so one can check the other.
 //!
+//! # Proofs
+//!
+//! [`prove`] lists the nodes towards a key out of a stored trie, and [`verify_proof`] says what such a
+//! list proves under a root: the value, or that there is none. An [`AccountProof`] is the answer to
+//! `eth_getProof` and verifies itself. Verifying shares no code with proving.
+//!
 //! Not here: any I/O. A store answers as a [`TrieReader`] and writes what it is given.
 
+mod account_proof;
 mod branch;
 mod builder;
 mod error;
 mod nibbles;
 mod node;
 mod parallel;
+mod proof_node;
+mod prove;
 mod reader;
 mod records;
 mod roots;
 mod update;
+mod verify;
 
+pub use account_proof::{AccountProof, AccountProofError, StorageProof};
 pub use branch::{Branch, BranchError, Child, NodeRef};
 pub use builder::RootBuilder;
 pub use error::InconsistentTrie;
 pub use nibbles::Nibbles;
+pub use proof_node::NodeError;
+pub use prove::{prove, prove_many};
 pub use reader::{EmptyTrie, LeafVisitor, TrieReader};
 pub use records::RecordBuilder;
 pub use roots::{encode_account, encode_word, ordered_root, state_root, storage_root, trie_root};
 pub use update::{Change, TrieUpdate, UpdateOptions, update};
+pub use verify::{ProofError, verify_proof};

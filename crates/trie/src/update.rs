@@ -208,7 +208,7 @@ impl<'r> Worker<'r> {
             return self.rebuild(path, changes);
         };
         let record = self.record(path, true);
-        let end = end_of(&path, &branch)?;
+        let end = branch.end(&path)?;
         self.branch(record, end, branch.unpack(), branch.leaf_count(), changes)
     }
 
@@ -475,13 +475,6 @@ impl Node<'_> {
             *record += offset;
         }
     }
-}
-
-/// Where the branch node of a record at `path` is.
-fn end_of(path: &Nibbles, branch: &Branch) -> Result<Nibbles, InconsistentTrie> {
-    path.join(branch.extension())
-        .filter(|end| end.len() < 64)
-        .ok_or(InconsistentTrie::Depth { path: *path })
 }
 
 /// How far `key` goes along `path`.
