@@ -27,12 +27,12 @@ mod cached;
 #[cfg(any(test, feature = "test-support"))]
 pub mod compliance;
 mod config;
-mod file;
 pub mod kv;
 mod memory;
 mod past;
+mod store;
 
 pub use cached::{CacheLimits, CacheStats, CachedDb, HitCount};
 pub use config::{DatabaseConfig, open};
-pub use file::FileDb;
 pub use memory::MemoryDb;
+pub use store::{FileDb, FileOptions, History};

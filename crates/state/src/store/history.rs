@@ -1,0 +1,252 @@
+//! The past: values before each block, an index of which blocks changed a key, and states read
+//! through both.
+
+use std::collections::VecDeque;
+
+use zvm_core::{Account, Address, B256, Bytes, Database, DbError, U256, keccak256};
+
+use super::{
+    FileDb,
+    keys::{IndexKey, Kind, SlotKey, change_key, life, slot_hash, slot_key},
+    plan::Plan,
+    read::{corrupt_at, entries, get, put},
+    record::{AccountRecord, Head, decode_blocks, encode_blocks, seal, word, word_body},
+};
+use crate::kv::{KvReader, Order, Table, WriteBatch};
+
+/// The index is written in this many slices, one with each block, so that entries which lie beside
+/// each other are written together. A power of two.
+pub(super) const SLICES: u64 = 32;
+
+/// Bytes that a change takes in the index, roughly.
+const INDEX_BYTES: u64 = 40;
+
+/// What the newest blocks changed: the part of the index that may not be on disk.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    /// The last [`SLICES`] blocks or fewer, oldest first, each with its keys in order.
+    blocks: VecDeque<(u64, Vec<IndexKey>)>,
+}
+
+impl Tail {
+    /// Reads the keys of the newest blocks behind `floor`.
+    pub(super) fn read(kv: &dyn KvReader, head: Option<u64>, floor: u64) -> Result<Self, DbError> {
+        let mut tail = Self::default();
+        let Some(head) = head else { return Ok(tail) };
+        let first = (head.saturating_sub(SLICES - 1)).max(floor);
+        let mut keys = Vec::new();
+        for block in first..=head {
+            for entry in kv.iter(Table::Changes, &block.to_be_bytes(), None, Order::Forward)? {
+                keys.extend(Change::parse(kv, &entry?.0)?.index_key());
+            }
+            tail.push(block, std::mem::take(&mut keys));
+        }
+        Ok(tail)
+    }
+
+    /// Adds a block.
+    pub(super) fn push(&mut self, block: u64, mut keys: Vec<IndexKey>) {
+        keys.sort_unstable();
+        keys.dedup();
+        self.blocks.push_back((block, keys));
+        while self.blocks.len() as u64 > SLICES {
+            self.blocks.pop_front();
+        }
+    }
+
+    /// Writes the slice whose turn it is with `block`: what changed since its last turn.
+    pub(super) fn stage_slice(&self, block: u64, keys: &[IndexKey], batch: &mut WriteBatch) {
+        let slice = block % SLICES;
+        let since = block.saturating_sub(SLICES - 1);
+        let earlier = self.blocks.iter().filter(|(block, _)| *block >= since);
+        let mut hits: Vec<(IndexKey, u64)> = earlier
+            .flat_map(|(block, keys)| keys.iter().map(|key| (*key, *block)))
+            .chain(keys.iter().map(|key| (*key, block)))
+            .filter(|(key, _)| key.slice(SLICES) == slice)
+            .collect();
+        hits.sort_unstable();
+        hits.dedup();
+        for of_key in hits.chunk_by(|a, b| a.0 == b.0) {
+            let blocks: Vec<u64> = of_key.iter().map(|hit| hit.1).collect();
+            stage_entry(&of_key[0].0, &blocks, batch);
+        }
+    }
+
+    /// The blocks after `block` that may have changed `key`, oldest first.
+    fn blocks_after(&self, block: u64, key: &IndexKey) -> impl Iterator<Item = u64> {
+        self.blocks
+            .iter()
+            .filter(move |(number, keys)| *number > block && keys.binary_search(key).is_ok())
+            .map(|(number, _)| *number)
+    }
+}
+
+/// Writes an entry of the index.
+fn stage_entry(key: &IndexKey, blocks: &[u64], batch: &mut WriteBatch) {
+    if let Some(last) = blocks.last() {
+        put(batch, Table::History, &key.entry(*last), &encode_blocks(blocks));
+    }
+}
+
+/// Removes the blocks after `target` from the index entries of `key`.
+pub(super) fn stage_trim(
+    kv: &dyn KvReader,
+    key: &IndexKey,
+    target: Option<u64>,
+    batch: &mut WriteBatch,
+) -> Result<(), DbError> {
+    let from = target.map_or(0, |target| target.saturating_add(1));
+    let start = key.entry(from);
+    for entry in entries::<_, 25>(kv, Table::History, &key.0, Some(&start), decode_blocks)? {
+        let (entry_key, mut blocks) = entry?;
+        batch.delete(Table::History, &entry_key);
+        blocks.retain(|block| *block < from);
+        stage_entry(key, &blocks, batch);
+    }
+    Ok(())
+}
+
+/// A key of `changes`, taken apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change<'a> {
+    pub(super) block: u64,
+    pub(super) kind: Kind,
+    pub(super) key: &'a [u8],
+}
+
+impl<'a> Change<'a> {
+    pub(super) fn parse(kv: &dyn KvReader, bytes: &'a [u8]) -> Result<Self, DbError> {
+        let fault = |what| corrupt_at(kv, Table::Changes, bytes, what);
+        let (block, rest) = bytes.split_first_chunk().ok_or_else(|| fault("a short key"))?;
+        let (kind, key) = rest.split_first().ok_or_else(|| fault("a short key"))?;
+        let kind = Kind::from_byte(*kind).ok_or_else(|| fault("an unknown kind"))?;
+        let length = match kind {
+            Kind::Head => 0,
+            Kind::Account => 32,
+            Kind::Slot => 68,
+            Kind::Ended => 36,
+        };
+        if key.len() != length {
+            return Err(fault("a key of another length than its kind has"));
+        }
+        Ok(Self { block: u64::from_be_bytes(*block), kind, key })
+    }
+
+    /// Where the index has it.
+    pub(super) fn index_key(&self) -> Option<IndexKey> {
+        match self.kind {
+            Kind::Account => Some(IndexKey::account(&B256::from_slice(self.key))),
+            Kind::Slot => SlotKey::try_from(self.key).ok().map(|key| IndexKey::slot(&key)),
+            Kind::Head | Kind::Ended => None,
+        }
+    }
+}
+
+/// The index keys of a block.
+pub(super) fn index_keys(plan: &Plan) -> Vec<IndexKey> {
+    let accounts = plan.accounts.iter().map(|account| IndexKey::account(&account.hash));
+    accounts.chain(plan.slots.iter().map(|slot| IndexKey::slot(&slot.key))).collect()
+}
+
+/// Writes the values before `block`, and answers how much history that is.
+pub(super) fn stage_changes(block: u64, before: &Head, plan: &Plan, batch: &mut WriteBatch) -> u64 {
+    let mut bytes = 0;
+    let mut add = |kind, key: &[u8], body: &[u8]| {
+        let key = change_key(block, kind, key);
+        let record = seal(&key, body);
+        bytes += change_bytes(&key, &record);
+        batch.put(Table::Changes, &key, &record);
+    };
+    add(Kind::Head, &[], &before.encode());
+    for account in &plan.accounts {
+        let before = account.old.map(|record| record.encode()).unwrap_or_default();
+        add(Kind::Account, account.hash.as_slice(), &before);
+    }
+    for slot in &plan.slots {
+        add(Kind::Slot, &slot.key, &word_body(slot.old));
+    }
+    for life in &plan.ended {
+        add(Kind::Ended, life, &[]);
+    }
+    bytes
+}
+
+/// How much history a change is, its place in the index included.
+pub(super) fn change_bytes(key: &[u8], record: &[u8]) -> u64 {
+    (key.len() + record.len()) as u64 + INDEX_BYTES
+}
+
+/// A store as it was after an earlier block.
+pub(super) struct Then<'a> {
+    pub(super) db: &'a FileDb,
+    pub(super) number: u64,
+}
+
+impl Then<'_> {
+    /// What `decode` makes of the value before the first change after this block; `None` if there
+    /// was no change, `Some(None)` if there was no value.
+    fn before<T>(
+        &self,
+        index: IndexKey,
+        kind: Kind,
+        key: &[u8],
+        decode: impl Fn(&[u8]) -> Result<T, String>,
+    ) -> Result<Option<Option<T>>, DbError> {
+        let kv = self.db.kv();
+        let absent_or = |body: &[u8]| match body {
+            [] => Ok(None),
+            body => decode(body).map(Some),
+        };
+        let changed_in = |block| get(kv, Table::Changes, &change_key(block, kind, key), absent_or);
+        let start = index.entry(self.number.saturating_add(1));
+        for entry in entries::<_, 25>(kv, Table::History, &index.0, Some(&start), decode_blocks)? {
+            for block in entry?.1.into_iter().filter(|block| *block > self.number) {
+                // Another key may share this place in the index.
+                if let Some(before) = changed_in(block)? {
+                    return Ok(Some(before));
+                }
+            }
+        }
+        for block in self.db.tail()?.blocks_after(self.number, &index) {
+            if let Some(before) = changed_in(block)? {
+                return Ok(Some(before));
+            }
+        }
+        Ok(None)
+    }
+
+    fn record(&self, hash: &B256) -> Result<Option<AccountRecord>, DbError> {
+        let index = IndexKey::account(hash);
+        match self.before(index, Kind::Account, hash.as_slice(), AccountRecord::decode)? {
+            Some(before) => Ok(before),
+            None => self.db.record(hash),
+        }
+    }
+}
+
+impl Database for Then<'_> {
+    fn account(&self, address: Address) -> Result<Option<Account>, DbError> {
+        let record = self.record(&keccak256(address))?;
+        Ok(record.map(|record| Account { info: record.info, has_storage: record.slots > 0 }))
+    }
+
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, DbError> {
+        let hash = keccak256(address);
+        let Some(record) = self.record(&hash)?.filter(|record| record.slots > 0) else {
+            return Ok(U256::ZERO);
+        };
+        let key = slot_key(&life(&hash, record.incarnation), &slot_hash(slot));
+        match self.before(IndexKey::slot(&key), Kind::Slot, &key, word)? {
+            Some(before) => Ok(before.unwrap_or_default()),
+            None => self.db.word(&key),
+        }
+    }
+
+    fn code(&self, code_hash: B256) -> Result<Bytes, DbError> {
+        self.db.code(code_hash)
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, DbError> {
+        self.db.block_hash(number)
+    }
+}

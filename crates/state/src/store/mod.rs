@@ -1,0 +1,373 @@
+//! The world state in an ordered key-value store.
+//!
+//! The state is flat: an account or a slot is one look-up away, and in key order everything stands
+//! as its trie needs it. Beside it are the branches of the tries, the values before each block, and
+//! an index into those. See [`keys`] for the keys and [`record`] for the bytes under them.
+//!
+//! | table | key | body |
+//! |---|---|---|
+//! | `meta` | name | head, history, tries; `format` without envelope |
+//! | `accounts` | keccak(address) | nonce, balance, code hash, storage root, incarnation, slots |
+//! | `storage` | keccak(address) ‖ incarnation u32 ‖ keccak(slot) | word, never zero |
+//! | `code` | code hash | bytes |
+//! | `trie_accounts` | path, a nibble a byte | branch |
+//! | `trie_storage` | keccak(address) ‖ incarnation ‖ path | branch; none for eight slots or fewer |
+//! | `changes` | block u64 ‖ kind u8 ‖ key | value before the block |
+//! | `history` | kind ‖ 16 bytes of the key ‖ last block u64 | blocks that changed it |
+//! | `preimages` | keccak(address or slot) | the 20 or 32 bytes it is the hash of |
+//! | `block_hashes` | number u64 | hash |
+//!
+//! A commit is one batch. Two parts of it lag behind: changed branches are held in memory and written
+//! together every few blocks ([`branches`]), and the index is written in slices ([`history`]). Both
+//! are worked out from `changes` when a store is opened ([`recover`]).
+
+mod branches;
+mod commit;
+mod history;
+mod keys;
+mod options;
+mod plan;
+mod prune;
+mod read;
+mod record;
+mod recover;
+mod tries;
+mod unwind;
+
+use std::{
+    fmt,
+    ops::ControlFlow,
+    path::Path,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+use zvm_core::{
+    Account, Address, B256, Batch, BlockId, Bytes, Database, DbError, SnapshotId, StateBackend,
+    StateDiff, U256, VisitAccount, VisitSlot, keccak256,
+};
+
+pub use options::{FileOptions, History};
+
+use crate::kv::{self, Access, Durability, KvReader, KvStore, Order, Table, WriteBatch};
+use history::{Tail, Then};
+use keys::{SlotKey, life, slot_hash, slot_key};
+use read::{corrupt_at, entries, get, get_all, put};
+use record::{AccountRecord, array, word};
+use recover::{Meta, catch_up, initial, vet};
+use tries::{Tries, for_each_word};
+
+/// A world state on disk, with its past and its tries.
+///
+/// A commit is one atomic write and on disk when it returns: after a crash or power loss the state
+/// is the one before it or the one after it. One process has the store open for writing at a time;
+/// others get [`DbError::Locked`]. Snapshots belong to this process and end with it; the present
+/// state stays.
+///
+/// [`state_root`](StateBackend::state_root) is stored with the state and costs nothing.
+pub struct FileDb {
+    options: FileOptions,
+    meta: Meta,
+    /// Branches not on disk yet, and hot ones. Worked out by the first call that needs them.
+    tries: OnceLock<Tries>,
+    /// Keys that the newest blocks changed, likewise.
+    tail: OnceLock<Tail>,
+    /// Held while one of the two is worked out, so that it happens once.
+    catching_up: Mutex<()>,
+    /// Open snapshots, oldest first, each with the number of its head; `None` before any block.
+    marks: Vec<(SnapshotId, Option<u64>)>,
+    next_id: u64,
+    /// The last key of `changes` that was deleted: there is none before it.
+    pruned_to: Vec<u8>,
+    kv: Box<dyn KvStore>,
+}
+
+impl FileDb {
+    /// Opens the store in `folder` with default options; an absent one is made, with its parent
+    /// folders.
+    ///
+    /// A store that is damaged ([`DbError::Corrupt`]), in use ([`DbError::Locked`]) or of a later
+    /// version ([`DbError::NewerFormat`]) is left as it is.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self, DbError> {
+        Self::open_with(folder, FileOptions::default())
+    }
+
+    /// [`open`](Self::open) with options.
+    pub fn open_with(folder: impl AsRef<Path>, options: FileOptions) -> Result<Self, DbError> {
+        let kv = kv::open(
+            options.engine,
+            folder.as_ref(),
+            kv::Options {
+                access: options.access,
+                cache_bytes: options.cache_bytes,
+                initial: initial(),
+                vet: &vet,
+            },
+        )?;
+        Self::over(kv, options)
+    }
+
+    /// The state in a key-value store that is open already. An empty one is given its format.
+    pub fn over(mut kv: Box<dyn KvStore>, options: FileOptions) -> Result<Self, DbError> {
+        let is_empty = kv.iter(Table::Meta, &[], None, Order::Forward)?.next().is_none();
+        if is_empty && options.access == Access::Create {
+            kv.write(initial(), Durability::Synced)?;
+        }
+        vet(&*kv)?;
+        Ok(Self {
+            options,
+            meta: Meta::read(&*kv)?,
+            tries: OnceLock::new(),
+            tail: OnceLock::new(),
+            catching_up: Mutex::new(()),
+            marks: Vec::new(),
+            next_id: 0,
+            pruned_to: Vec::new(),
+            kv,
+        })
+    }
+
+    /// The first block whose state can be read.
+    pub fn floor(&self) -> u64 {
+        self.meta.floor
+    }
+
+    /// The key-value store below.
+    pub fn store(&self) -> &dyn KvStore {
+        &*self.kv
+    }
+
+    fn kv(&self) -> &dyn KvReader {
+        &*self.kv
+    }
+
+    /// The tries as of the head.
+    fn tries(&self) -> Result<&Tries, DbError> {
+        if let Some(tries) = self.tries.get() {
+            return Ok(tries);
+        }
+        let _alone = self.alone();
+        if let Some(tries) = self.tries.get() {
+            return Ok(tries);
+        }
+        let tries = catch_up(self.kv(), &self.meta, &self.options)?;
+        Ok(self.tries.get_or_init(|| tries))
+    }
+
+    /// What the newest blocks changed.
+    fn tail(&self) -> Result<&Tail, DbError> {
+        if let Some(tail) = self.tail.get() {
+            return Ok(tail);
+        }
+        let _alone = self.alone();
+        if let Some(tail) = self.tail.get() {
+            return Ok(tail);
+        }
+        let tail = Tail::read(self.kv(), self.meta.head.number(), self.meta.floor)?;
+        Ok(self.tail.get_or_init(|| tail))
+    }
+
+    fn alone(&self) -> MutexGuard<'_, ()> {
+        self.catching_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record(&self, hash: &B256) -> Result<Option<AccountRecord>, DbError> {
+        get(self.kv(), Table::Accounts, hash.as_slice(), AccountRecord::decode)
+    }
+
+    fn word(&self, key: &SlotKey) -> Result<U256, DbError> {
+        Ok(get(self.kv(), Table::Storage, key, word)?.unwrap_or_default())
+    }
+
+    /// Checks that the state of block `number` can be read.
+    fn check_kept(&self, number: u64) -> Result<(), DbError> {
+        let (floor, head) = (self.meta.floor, self.number().unwrap_or_default());
+        match (floor..=head).contains(&number) {
+            true => Ok(()),
+            false => Err(DbError::NoHistory { number, floor, head }),
+        }
+    }
+
+    fn number(&self) -> Option<u64> {
+        self.meta.head.number()
+    }
+
+    fn mark(&self, id: SnapshotId) -> Result<usize, DbError> {
+        // Ids grow, so the marks are sorted by them.
+        self.marks
+            .binary_search_by_key(&id, |mark| mark.0)
+            .map_err(|_| DbError::UnknownSnapshot { id })
+    }
+}
+
+impl Database for FileDb {
+    fn account(&self, address: Address) -> Result<Option<Account>, DbError> {
+        let record = self.record(&keccak256(address))?;
+        Ok(record.map(|record| Account { info: record.info, has_storage: record.slots > 0 }))
+    }
+
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, DbError> {
+        let hash = keccak256(address);
+        match self.record(&hash)?.filter(|record| record.slots > 0) {
+            Some(record) => {
+                self.word(&slot_key(&life(&hash, record.incarnation), &slot_hash(slot)))
+            }
+            None => Ok(U256::ZERO),
+        }
+    }
+
+    fn code(&self, code_hash: B256) -> Result<Bytes, DbError> {
+        let code = get(self.kv(), Table::Code, code_hash.as_slice(), |body| {
+            Ok(Bytes::copy_from_slice(body))
+        })?;
+        code.ok_or(DbError::MissingCode { code_hash })
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, DbError> {
+        let hash = get(self.kv(), Table::BlockHashes, &number.to_be_bytes(), array)?;
+        hash.map(B256::new).ok_or(DbError::MissingBlockHash { number })
+    }
+}
+
+impl StateBackend for FileDb {
+    fn commit_block(&mut self, block: BlockId, diff: &StateDiff) -> Result<(), DbError> {
+        self.commit_plan(block, diff)
+    }
+
+    fn seed(&mut self, diff: &StateDiff) -> Result<(), DbError> {
+        self.seed_plan(diff)
+    }
+
+    fn head(&self) -> Result<BlockId, DbError> {
+        Ok(self.meta.head.block.unwrap_or_default())
+    }
+
+    fn at(&self, number: u64) -> Result<Box<dyn Database + '_>, DbError> {
+        self.check_kept(number)?;
+        Ok(Box::new(Then { db: self, number }))
+    }
+
+    /// More than 64 blocks are undone in steps, each of which is atomic and leads to a block.
+    fn unwind(&mut self, number: u64) -> Result<(), DbError> {
+        self.check_kept(number)?;
+        self.unwind_to(Some(number))
+    }
+
+    fn state_root(&self) -> Result<B256, DbError> {
+        Ok(self.meta.head.root)
+    }
+
+    fn for_each_account(&self, from: B256, visit: &mut VisitAccount<'_>) -> Result<(), DbError> {
+        let kv = self.kv();
+        let start = Some(from.as_slice());
+        let mut accounts =
+            entries::<_, 32>(kv, Table::Accounts, &[], start, AccountRecord::decode)?;
+        loop {
+            let some: Vec<([u8; 32], AccountRecord)> =
+                accounts.by_ref().take(WALK_STEP).collect::<Result<_, _>>()?;
+            let hashes: Vec<_> = some.iter().map(|account| account.0).collect();
+            for ((hash, record), address) in some.iter().zip(preimages::<20>(kv, &hashes)?) {
+                if visit(B256::new(*hash), Address::new(address), record.info)?.is_break() {
+                    return Ok(());
+                }
+            }
+            if some.len() < WALK_STEP {
+                return Ok(());
+            }
+        }
+    }
+
+    fn for_each_slot(
+        &self,
+        address: Address,
+        from: B256,
+        visit: &mut VisitSlot<'_>,
+    ) -> Result<(), DbError> {
+        let kv = self.kv();
+        let hash = keccak256(address);
+        let Some(record) = self.record(&hash)?.filter(|record| record.slots > 0) else {
+            return Ok(());
+        };
+        let mut some: Vec<(B256, U256)> = Vec::new();
+        let mut visit_all = |some: &mut Vec<(B256, U256)>| {
+            let hashes: Vec<_> = some.iter().map(|slot| slot.0).collect();
+            for ((hash, word), slot) in some.drain(..).zip(preimages::<32>(kv, &hashes)?) {
+                if visit(hash, U256::from_be_bytes(slot), word)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        };
+        for_each_word(kv, &life(&hash, record.incarnation), from, &mut |hash, word| {
+            some.push((hash, word));
+            match some.len() < WALK_STEP {
+                true => Ok(ControlFlow::Continue(())),
+                false => visit_all(&mut some),
+            }
+        })?;
+        if !some.is_empty() {
+            let _ = visit_all(&mut some)?;
+        }
+        Ok(())
+    }
+
+    fn snapshot(&mut self) -> Result<SnapshotId, DbError> {
+        let id = SnapshotId(self.next_id);
+        self.next_id += 1;
+        self.marks.push((id, self.number()));
+        Ok(id)
+    }
+
+    fn revert(&mut self, id: SnapshotId) -> Result<(), DbError> {
+        let mark = self.mark(id)?;
+        self.unwind_to(self.marks[mark].1)?;
+        self.marks.truncate(mark);
+        Ok(())
+    }
+
+    fn release(&mut self, id: SnapshotId) -> Result<(), DbError> {
+        let mark = self.mark(id)?;
+        self.marks.truncate(mark);
+        Ok(())
+    }
+
+    fn set_block_hash(&mut self, number: u64, hash: B256) -> Result<(), DbError> {
+        let mut batch = WriteBatch::new();
+        put(&mut batch, Table::BlockHashes, &number.to_be_bytes(), hash.as_slice());
+        self.kv.write(batch, self.options.durability)
+    }
+
+    fn as_database(&self) -> &dyn Database {
+        self
+    }
+
+    fn batch(&mut self) -> Batch<'_> {
+        Batch::new(self)
+    }
+}
+
+impl fmt::Debug for FileDb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileDb")
+            .field("path", &self.kv.path())
+            .field("meta", &self.meta)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How many preimages a walk looks up together.
+const WALK_STEP: usize = 256;
+
+/// What `hashes`, in order, are the hashes of.
+fn preimages<const N: usize>(
+    kv: &dyn KvReader,
+    hashes: &[impl AsRef<[u8]>],
+) -> Result<Vec<[u8; N]>, DbError> {
+    let found = get_all(kv, Table::Preimages, hashes, array::<N>)?;
+    hashes
+        .iter()
+        .zip(found)
+        .map(|(hash, found)| {
+            found.ok_or_else(|| corrupt_at(kv, Table::Preimages, hash.as_ref(), "no record"))
+        })
+        .collect()
+}

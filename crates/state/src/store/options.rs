@@ -1,0 +1,130 @@
+//! How a store is opened and how much of its past it keeps.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use zvm_core::DbError;
+
+use crate::kv::{Access, Durability, Engine};
+
+/// How to open a [`FileDb`](crate::FileDb).
+#[derive(Clone, Copy, Debug)]
+pub struct FileOptions {
+    /// Which engine keeps the bytes.
+    pub engine: Engine,
+    /// What the store is opened for.
+    pub access: Access,
+    /// How much of the past is kept.
+    pub history: History,
+    /// Whether a commit is on disk when it returns.
+    pub durability: Durability,
+    /// Bytes of the store that the engine may keep in memory.
+    pub cache_bytes: usize,
+    /// Bytes of trie branches kept in memory beside those that are not on disk yet.
+    pub trie_cache_bytes: usize,
+    /// Bytes of trie branches that may wait in memory to be written together.
+    pub trie_dirty_bytes: usize,
+}
+
+impl Default for FileOptions {
+    fn default() -> Self {
+        Self {
+            engine: Engine::Redb,
+            access: Access::Create,
+            history: History::default(),
+            durability: Durability::Synced,
+            cache_bytes: 256 << 20,
+            trie_cache_bytes: 64 << 20,
+            trie_dirty_bytes: 64 << 20,
+        }
+    }
+}
+
+/// How much of the past is kept. Reads and writes as `all`, `128` (blocks) or `512MiB`.
+///
+/// Beside that, the states of the last 32 blocks and of all since the oldest open snapshot can
+/// always be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum History {
+    /// All of it.
+    All,
+    /// The states of this many blocks before the head.
+    Blocks(u64),
+    /// As many blocks as fit, about, into this many bytes on disk.
+    Bytes(u64),
+}
+
+impl Default for History {
+    /// 128 blocks.
+    fn default() -> Self {
+        Self::Blocks(128)
+    }
+}
+
+const UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1)];
+
+impl FromStr for History {
+    type Err = DbError;
+
+    fn from_str(text: &str) -> Result<Self, DbError> {
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        if let Ok(blocks) = text.parse() {
+            return Ok(Self::Blocks(blocks));
+        }
+        let bytes = UNITS.iter().find_map(|(unit, size)| {
+            text.strip_suffix(unit)?.trim_end().parse::<u64>().ok()?.checked_mul(*size)
+        });
+        bytes.map(Self::Bytes).ok_or_else(|| DbError::Config {
+            config: text.to_owned(),
+            what: "expected all, a number of blocks such as 128, or a size such as 512MiB".into(),
+        })
+    }
+}
+
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Blocks(blocks) => write!(f, "{blocks}"),
+            Self::Bytes(bytes) => {
+                let fits = |(_, size): &&(&str, u64)| *bytes >= *size && bytes % size == 0;
+                let (unit, size) = UNITS.iter().rev().skip(1).find(fits).unwrap_or(&("B", 1));
+                write!(f, "{}{unit}", bytes / size)
+            }
+        }
+    }
+}
+
+impl TryFrom<String> for History {
+    type Error = DbError;
+
+    fn try_from(text: String) -> Result<Self, DbError> {
+        text.parse()
+    }
+}
+
+impl From<History> for String {
+    fn from(history: History) -> Self {
+        history.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn history_reads_back_as_written() {
+        for text in ["all", "0", "128", "512MiB", "3GiB", "1000B", "64KiB"] {
+            assert_eq!(text.parse::<History>().unwrap().to_string(), text);
+        }
+        assert_eq!("1024KiB".parse::<History>().unwrap().to_string(), "1MiB");
+        for text in ["", "some", "-1", "12 blocks", "99999999999GiB"] {
+            let error = text.parse::<History>().unwrap_err().to_string();
+            assert!(error.contains("expected all"), "{error}");
+        }
+    }
+}

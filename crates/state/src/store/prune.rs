@@ -1,0 +1,120 @@
+//! Forgetting the past, a bounded step with each commit.
+
+use zvm_core::DbError;
+
+use super::{
+    FileDb, History,
+    history::{Change, SLICES, change_bytes},
+    keys::{Kind, Life},
+    read::exact,
+    recover::Meta,
+};
+use crate::kv::{Order, Table, WriteBatch};
+
+/// Records that a commit deletes at most for each change it makes, so that pruning catches up.
+const STEPS_PER_CHANGE: usize = 3;
+
+/// Records that a commit deletes at most beside that.
+const STEPS: usize = 1000;
+
+/// Bytes on disk for each byte of history: pages of a tree that grows at its end are half full.
+const DISK_FACTOR: u64 = 2;
+
+/// What a step of pruning comes to.
+#[derive(Debug, Default)]
+pub(super) struct Pruned {
+    /// The last key of `changes` that was deleted, if any was.
+    pub(super) last: Option<Vec<u8>>,
+    /// Branch records that were deleted.
+    pub(super) branches: Vec<Vec<u8>>,
+}
+
+impl FileDb {
+    /// Deletes the oldest history beyond what is kept, in a batch that adds `changes` changes and
+    /// leads to `meta`.
+    pub(super) fn stage_pruning(
+        &self,
+        meta: &mut Meta,
+        changes: usize,
+        batch: &mut WriteBatch,
+    ) -> Result<Pruned, DbError> {
+        let mut pruned = Pruned::default();
+        let oldest_mark = match self.marks.first() {
+            Some((_, Some(block))) => *block,
+            // Back to before the first block: all of it is needed.
+            Some((_, None)) => return Ok(pruned),
+            None => u64::MAX,
+        };
+        let (Some(number), Some(trie_block)) = (meta.head.number(), meta.trie_block) else {
+            return Ok(pruned);
+        };
+        // The index has no entries yet for the newest blocks, and what the stored tries lack is
+        // worked out from the changes since.
+        let last = number.saturating_sub(SLICES).min(trie_block).min(oldest_mark);
+        let last = match self.options.history {
+            History::All => return Ok(pruned),
+            History::Blocks(blocks) => last.min(number.saturating_sub(blocks)),
+            History::Bytes(_) => last,
+        };
+        let kv = self.kv();
+        let mut steps = STEPS + STEPS_PER_CHANGE * changes;
+        for entry in kv.iter(Table::Changes, &[], Some(&self.pruned_to), Order::Forward)? {
+            let (key, record) = entry?;
+            let change = Change::parse(kv, &key)?;
+            if change.block > meta.floor {
+                let is_kept = match self.options.history {
+                    History::Bytes(max) => meta.history_bytes.saturating_mul(DISK_FACTOR) <= max,
+                    History::All | History::Blocks(_) => false,
+                };
+                if is_kept || change.block > last {
+                    break;
+                }
+                meta.floor = change.block;
+            }
+            if change.kind == Kind::Ended {
+                let life: Life = exact(kv, Table::Changes, change.key)?;
+                if !self.stage_end(&life, &mut steps, &mut pruned, batch)? {
+                    break;
+                }
+            }
+            if let Some(index) = change.index_key() {
+                // The entry of the index that ends with this block, if one does.
+                batch.delete(Table::History, &index.entry(change.block));
+            }
+            batch.delete(Table::Changes, &key);
+            let bytes = change_bytes(&key, &record);
+            meta.history_bytes = meta.history_bytes.saturating_sub(bytes);
+            pruned.last = Some(key);
+            steps = steps.saturating_sub(1);
+            if steps == 0 {
+                break;
+            }
+        }
+        Ok(pruned)
+    }
+
+    /// Deletes slots and branches of a life that has ended, and says whether these were the last.
+    fn stage_end(
+        &self,
+        life: &Life,
+        steps: &mut usize,
+        pruned: &mut Pruned,
+        batch: &mut WriteBatch,
+    ) -> Result<bool, DbError> {
+        // Slots go last: as long as there is one, the incarnation is not given to another life.
+        for table in [Table::TrieStorage, Table::Storage] {
+            for entry in self.kv().iter(table, life, None, Order::Forward)? {
+                if *steps == 0 {
+                    return Ok(false);
+                }
+                *steps -= 1;
+                let key = entry?.0;
+                batch.delete(table, &key);
+                if table == Table::TrieStorage {
+                    pruned.branches.push(key);
+                }
+            }
+        }
+        Ok(true)
+    }
+}

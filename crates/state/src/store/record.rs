@@ -1,0 +1,281 @@
+//! Stored records, byte by byte.
+//!
+//! Every record is `version u8 ‖ body ‖ checksum u32`, integers big-endian. The checksum is the
+//! CRC-32 of the key, the version and the body, so a record also shows when it sits under another
+//! key. Faults are told as text; the caller knows the table and the file.
+
+use alloy_rlp::{Decodable, Encodable, Header};
+use zvm_core::{AccountInfo, B256, BlockId, EMPTY_ROOT, KECCAK_EMPTY, U256};
+
+/// The version byte that this program writes, and the only one it reads.
+const VERSION: u8 = 1;
+
+/// Length of version and checksum.
+pub(super) const ENVELOPE: usize = 5;
+
+/// An account as it is stored: the RLP list
+/// `[nonce, balance, code hash or "", storage root or "", incarnation, slots]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AccountRecord {
+    pub(super) info: AccountInfo,
+    /// Root of the storage trie.
+    pub(super) storage_root: B256,
+    /// Under which incarnation the slots are; 0 if there are none.
+    pub(super) incarnation: u32,
+    /// Number of non-zero slots.
+    pub(super) slots: u64,
+}
+
+impl AccountRecord {
+    pub(super) fn without_storage(info: AccountInfo) -> Self {
+        Self { info, storage_root: EMPTY_ROOT, incarnation: 0, slots: 0 }
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let code_hash = if self.info.has_code() { self.info.code_hash.as_slice() } else { &[] };
+        let root = if self.slots > 0 { self.storage_root.as_slice() } else { &[] };
+        let payload_length = self.info.nonce.length()
+            + self.info.balance.length()
+            + code_hash.length()
+            + root.length()
+            + self.incarnation.length()
+            + self.slots.length();
+        let mut body = Vec::with_capacity(payload_length + 2);
+        Header { list: true, payload_length }.encode(&mut body);
+        self.info.nonce.encode(&mut body);
+        self.info.balance.encode(&mut body);
+        code_hash.encode(&mut body);
+        root.encode(&mut body);
+        self.incarnation.encode(&mut body);
+        self.slots.encode(&mut body);
+        body
+    }
+
+    pub(super) fn decode(body: &[u8]) -> Result<Self, String> {
+        let rlp = |error: alloy_rlp::Error| format!("account: {error}");
+        let mut rest = body;
+        let mut fields = Header::decode_bytes(&mut rest, true).map_err(rlp)?;
+        let nonce = u64::decode(&mut fields).map_err(rlp)?;
+        let balance = U256::decode(&mut fields).map_err(rlp)?;
+        let mut hash = |what, absent| match Header::decode_bytes(&mut fields, false) {
+            Err(error) => Err(rlp(error)),
+            Ok([]) => Ok(absent),
+            Ok(hash) => B256::try_from(hash).map_err(|_| length(what, hash.len(), 32)),
+        };
+        let code_hash = hash("code hash", KECCAK_EMPTY)?;
+        let storage_root = hash("storage root", EMPTY_ROOT)?;
+        let incarnation = u32::decode(&mut fields).map_err(rlp)?;
+        let slots = u64::decode(&mut fields).map_err(rlp)?;
+        if rest.len() + fields.len() > 0 {
+            return Err(format!("account: {} bytes too many", rest.len() + fields.len()));
+        }
+        if (slots == 0) != (storage_root == EMPTY_ROOT) {
+            return Err(format!("account: {slots} slots under storage root {storage_root}"));
+        }
+        let info = AccountInfo { nonce, balance, code_hash };
+        Ok(Self { info, storage_root, incarnation, slots })
+    }
+}
+
+/// The head as it is stored: `number u64 ‖ hash ‖ root`, or the root alone before the first block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) block: Option<BlockId>,
+    pub(super) root: B256,
+}
+
+impl Head {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut body = Vec::with_capacity(72);
+        if let Some(BlockId { number, hash }) = self.block {
+            body.extend_from_slice(&number.to_be_bytes());
+            body.extend_from_slice(hash.as_slice());
+        }
+        body.extend_from_slice(self.root.as_slice());
+        body
+    }
+
+    pub(super) fn decode(body: &[u8]) -> Result<Self, String> {
+        let (block, root) = match body.split_last_chunk::<32>() {
+            Some(([], root)) => (None, root),
+            Some((block, root)) => {
+                let block: [u8; 40] = array(block)?;
+                let (number_bytes, hash) = block.split_at(8);
+                let hash = B256::from_slice(hash);
+                (Some(BlockId { number: number(number_bytes)?, hash }), root)
+            }
+            None => return Err(length("head", body.len(), 72)),
+        };
+        Ok(Self { block, root: B256::from(*root) })
+    }
+
+    /// The number of the block; `None` before the first.
+    pub(super) fn number(&self) -> Option<u64> {
+        self.block.map(|block| block.number)
+    }
+}
+
+impl Default for Head {
+    /// That of a new store.
+    fn default() -> Self {
+        Self { block: None, root: EMPTY_ROOT }
+    }
+}
+
+/// The blocks of a history entry: the first, then the distance to each next, as LEB128.
+pub(super) fn encode_blocks(blocks: &[u64]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(blocks.len() + 3);
+    let mut before = 0;
+    for block in blocks {
+        let mut distance = block - before;
+        before = *block;
+        while distance > 0x7f {
+            body.push(distance as u8 | 0x80);
+            distance >>= 7;
+        }
+        body.push(distance as u8);
+    }
+    body
+}
+
+/// Reads what [`encode_blocks`] wrote: at least one block, ascending.
+pub(super) fn decode_blocks(body: &[u8]) -> Result<Vec<u64>, String> {
+    let mut blocks = Vec::new();
+    let (mut before, mut distance, mut shift) = (0_u64, 0_u64, 0_u32);
+    for byte in body {
+        let bits = u64::from(byte & 0x7f);
+        if shift > 63 || (shift == 63 && bits > 1) {
+            return Err("blocks: a distance of more than 64 bits".to_owned());
+        }
+        distance |= bits << shift;
+        shift += 7;
+        if *byte < 0x80 {
+            let block = before.checked_add(distance).filter(|block| *block > before);
+            let first = blocks.is_empty().then_some(distance);
+            before = block.or(first).ok_or("blocks: not in ascending order")?;
+            blocks.push(before);
+            (distance, shift) = (0, 0);
+        }
+    }
+    if blocks.is_empty() || shift > 0 {
+        return Err("blocks: none, or the last is cut".to_owned());
+    }
+    Ok(blocks)
+}
+
+/// A word without leading zeros, as it is stored; nothing for zero.
+pub(super) fn word_body(word: U256) -> Vec<u8> {
+    word.to_be_bytes_trimmed_vec()
+}
+
+/// The word of a body. Zero is never stored.
+pub(super) fn word(body: &[u8]) -> Result<U256, String> {
+    match body {
+        [] | [0, ..] => Err("word: empty or with leading zeros".to_owned()),
+        bytes => U256::try_from_be_slice(bytes).ok_or_else(|| length("word", bytes.len(), 32)),
+    }
+}
+
+/// A body of 8 bytes.
+pub(super) fn number(body: &[u8]) -> Result<u64, String> {
+    array(body).map(u64::from_be_bytes)
+}
+
+/// A body of exactly `N` bytes.
+pub(super) fn array<const N: usize>(body: &[u8]) -> Result<[u8; N], String> {
+    body.try_into().map_err(|_| length("value", body.len(), N))
+}
+
+/// The record that stores `body` under `key`.
+pub(super) fn seal(key: &[u8], body: &[u8]) -> Vec<u8> {
+    let mut record = Vec::with_capacity(body.len() + ENVELOPE);
+    record.push(VERSION);
+    record.extend_from_slice(body);
+    record.extend(checksum(key, &record).to_be_bytes());
+    record
+}
+
+/// The body of the record found under `key`.
+pub(super) fn unseal<'a>(key: &[u8], record: &'a [u8]) -> Result<&'a [u8], String> {
+    let (sealed, found) = record
+        .split_last_chunk()
+        .filter(|(sealed, _)| !sealed.is_empty())
+        .ok_or_else(|| format!("{} bytes, expected at least {ENVELOPE}", record.len()))?;
+    let (found, expected) = (u32::from_be_bytes(*found), checksum(key, sealed));
+    if found != expected {
+        return Err(format!("checksum {found:#010x}, expected {expected:#010x}"));
+    }
+    match sealed {
+        [VERSION, body @ ..] => Ok(body),
+        [version, ..] => Err(format!("record version {version}, expected {VERSION}")),
+        [] => Err("no version".to_owned()),
+    }
+}
+
+fn checksum(key: &[u8], sealed: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(key);
+    hasher.update(sealed);
+    hasher.finalize()
+}
+
+fn length(what: &str, found: usize, expected: usize) -> String {
+    format!("{what}: {found} bytes, expected {expected}")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection, prelude::*};
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn accounts_read_back(
+            nonce in any::<u64>(),
+            balance in any::<[u8; 32]>(),
+            code_hash in any::<Option<[u8; 32]>>(),
+            storage in any::<Option<([u8; 32], u32, u64)>>(),
+        ) {
+            let info = AccountInfo {
+                nonce,
+                balance: U256::from_be_bytes(balance),
+                code_hash: code_hash.map_or(KECCAK_EMPTY, B256::from),
+            };
+            let mut record = AccountRecord::without_storage(info);
+            if let Some((root, incarnation, slots)) = storage {
+                let (storage_root, slots) = (B256::from(root), slots.max(1));
+                record = AccountRecord { storage_root, incarnation, slots, ..record };
+            }
+            prop_assert_eq!(AccountRecord::decode(&record.encode()), Ok(record));
+        }
+
+        #[test]
+        fn blocks_read_back(blocks in collection::btree_set(any::<u64>(), 1..9)) {
+            let blocks: Vec<u64> = blocks.into_iter().collect();
+            prop_assert_eq!(decode_blocks(&encode_blocks(&blocks)), Ok(blocks));
+        }
+
+        #[test]
+        fn any_bytes_decode_without_panic(bytes in collection::vec(any::<u8>(), 0..120)) {
+            let _ = AccountRecord::decode(&bytes);
+            let _ = Head::decode(&bytes);
+            let _ = decode_blocks(&bytes);
+            let _ = unseal(b"key", &bytes);
+            let _ = word(&bytes);
+        }
+
+        #[test]
+        fn a_flipped_bit_or_another_key_is_noticed(
+            body in collection::vec(any::<u8>(), 0..60),
+            bit in any::<prop::sample::Index>(),
+        ) {
+            let mut record = seal(b"key", &body);
+            prop_assert_eq!(unseal(b"key", &record), Ok(body.as_slice()));
+            prop_assert!(unseal(b"kex", &record).is_err());
+            let bit = bit.index(record.len() * 8);
+            record[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(unseal(b"key", &record).is_err());
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Opening: what the last process left in memory is worked out again from `changes`.
+
+use std::collections::BTreeMap;
+
+use zvm_core::{B256, DbError};
+
+use super::{
+    FileOptions,
+    history::Change,
+    keys::{Kind, SlotKey, change_key},
+    plan::{AccountChange, SlotChange},
+    read::{corrupt, exact, get, get_all, open, put},
+    record::{AccountRecord, Head, number, word},
+    tries::{TrieChanges, Tries},
+};
+use crate::kv::{KvReader, Order, Table, WriteBatch};
+
+/// The layout of this program. A store with a higher number is refused.
+pub(super) const FORMAT_VERSION: u32 = 2;
+
+/// Keys of `meta`.
+pub(super) mod meta {
+    /// Format version, 4 bytes without envelope: it must be readable whatever an envelope becomes.
+    pub(crate) const FORMAT: &[u8] = b"format";
+    /// [`Head`](super::record::Head); absent in a new store.
+    pub(crate) const HEAD: &[u8] = b"head";
+    /// The first block whose state can be read u64 ‖ bytes of history u64.
+    pub(crate) const HISTORY: &[u8] = b"history";
+    /// The block of the stored tries u64; absent if they are those before the first block.
+    pub(crate) const TRIE: &[u8] = b"trie";
+}
+
+/// What a new store starts with.
+pub(super) fn initial() -> WriteBatch {
+    let mut batch = WriteBatch::new();
+    batch.put(Table::Meta, meta::FORMAT, &FORMAT_VERSION.to_be_bytes());
+    batch
+}
+
+/// Checks that a store has the format of this program.
+pub(super) fn vet(kv: &dyn KvReader) -> Result<(), DbError> {
+    let format = kv.get(Table::Meta, meta::FORMAT)?;
+    let format = format.ok_or_else(|| corrupt(kv, "meta format: absent, expected a version"))?;
+    let found = format
+        .as_slice()
+        .try_into()
+        .map(u32::from_be_bytes)
+        .map_err(|_| corrupt(kv, format!("meta format: {} bytes, expected 4", format.len())))?;
+    match found {
+        FORMAT_VERSION => Ok(()),
+        newer if newer > FORMAT_VERSION => Err(DbError::NewerFormat {
+            path: kv.path().to_owned(),
+            found: newer,
+            known: FORMAT_VERSION,
+        }),
+        older => Err(corrupt(kv, format!("meta format: {older}, expected {FORMAT_VERSION}"))),
+    }
+}
+
+/// The records of `meta`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Meta {
+    pub(super) head: Head,
+    /// The first block whose state can be read.
+    pub(super) floor: u64,
+    /// About how many bytes the history takes.
+    pub(super) history_bytes: u64,
+    /// The block of the stored tries; `None` if they are those before the first block.
+    pub(super) trie_block: Option<u64>,
+}
+
+impl Meta {
+    pub(super) fn read(kv: &dyn KvReader) -> Result<Self, DbError> {
+        let head = get(kv, Table::Meta, meta::HEAD, Head::decode)?.unwrap_or_default();
+        let history = get(kv, Table::Meta, meta::HISTORY, |body| {
+            let (floor, bytes) = body.split_at_checked(8).ok_or("history: too short")?;
+            Ok((number(floor)?, number(bytes)?))
+        })?;
+        let trie_block = get(kv, Table::Meta, meta::TRIE, number)?;
+        let (floor, history_bytes) = history.unwrap_or_default();
+        let number = head.number();
+        if history.is_some() != number.is_some()
+            || trie_block > number
+            || floor > number.unwrap_or(0)
+        {
+            let what = format!(
+                "meta: head {number:?}, history {history:?} and tries {trie_block:?} do not fit"
+            );
+            return Err(corrupt(kv, what));
+        }
+        Ok(Self { head, floor, history_bytes, trie_block })
+    }
+
+    pub(super) fn stage(&self, batch: &mut WriteBatch) {
+        put(batch, Table::Meta, meta::HEAD, &self.head.encode());
+        match self.head.block {
+            Some(_) => {
+                let history = [self.floor.to_be_bytes(), self.history_bytes.to_be_bytes()];
+                put(batch, Table::Meta, meta::HISTORY, &history.concat());
+            }
+            None => batch.delete(Table::Meta, meta::HISTORY),
+        }
+        match self.trie_block {
+            Some(block) => put(batch, Table::Meta, meta::TRIE, &block.to_be_bytes()),
+            None => batch.delete(Table::Meta, meta::TRIE),
+        }
+    }
+}
+
+/// Brings the stored tries, which are those of `meta.trie_block`, up to the head.
+pub(super) fn catch_up(
+    kv: &dyn KvReader,
+    meta: &Meta,
+    options: &FileOptions,
+) -> Result<Tries, DbError> {
+    let mut tries = Tries::new(options.trie_cache_bytes);
+    let Some(head) = meta.head.number().filter(|head| Some(*head) != meta.trie_block) else {
+        return Ok(tries);
+    };
+    let first = meta.trie_block.map_or(0, |block| block.saturating_add(1));
+    let before = Before::read(kv, first, head)?;
+    let (accounts, slots) = before.to_present(kv)?;
+    let mut changes = TrieChanges::default();
+    tries.update_storage(kv, &slots, |_| None, &mut changes)?;
+    let root = match accounts.is_empty() {
+        // Blocks without a change have the root before them.
+        true => before.head(kv)?.root,
+        false => tries.update_accounts(kv, &accounts, &mut changes)?,
+    };
+    if root != meta.head.root {
+        let what = format!(
+            "trie_accounts: the branches lead to root {root}, the head has {}; rebuild the trie",
+            meta.head.root
+        );
+        return Err(corrupt(kv, what));
+    }
+    tries.hold(changes);
+    Ok(tries)
+}
+
+/// The oldest values that some blocks have changed.
+#[derive(Debug, Default)]
+pub(super) struct Before {
+    /// By kind and key; empty bodies are absent values.
+    pub(super) values: BTreeMap<(Kind, Vec<u8>), Vec<u8>>,
+    /// Bytes of the history of these blocks.
+    pub(super) bytes: u64,
+}
+
+impl Before {
+    /// Reads the changes of blocks `first` to `last`.
+    pub(super) fn read(kv: &dyn KvReader, first: u64, last: u64) -> Result<Self, DbError> {
+        let mut before = Self::default();
+        let start = change_key(first, Kind::Head, &[]);
+        for entry in kv.iter(Table::Changes, &[], Some(&start), Order::Forward)? {
+            let (key, record) = entry?;
+            let change = Change::parse(kv, &key)?;
+            if change.block > last {
+                break;
+            }
+            before.bytes += super::history::change_bytes(&key, &record);
+            let body = open(kv, Table::Changes, &key, &record, |body| Ok(body.to_vec()))?;
+            before.values.entry((change.kind, change.key.to_vec())).or_insert(body);
+        }
+        Ok(before)
+    }
+
+    /// The head before these blocks.
+    pub(super) fn head(&self, kv: &dyn KvReader) -> Result<Head, DbError> {
+        match self.values.get(&(Kind::Head, Vec::new())) {
+            Some(body) => {
+                Head::decode(body).map_err(|what| corrupt(kv, format!("changes: {what}")))
+            }
+            None => Err(corrupt(kv, "changes: blocks without a head before them")),
+        }
+    }
+
+    /// The changes that lead from the values before to those now stored, in key order. What is the
+    /// same in both is left out.
+    pub(super) fn to_present(
+        &self,
+        kv: &dyn KvReader,
+    ) -> Result<(Vec<AccountChange>, Vec<SlotChange>), DbError> {
+        let of_kind = |kind| {
+            self.values.iter().filter(move |((found, _), _)| *found == kind).map(
+                |((kind, key), body)| (change_key(0, *kind, key), key.as_slice(), body.as_slice()),
+            )
+        };
+        let keys: Vec<&[u8]> = of_kind(Kind::Account).map(|(_, key, _)| key).collect();
+        let present = get_all(kv, Table::Accounts, &keys, AccountRecord::decode)?;
+        let mut accounts = Vec::new();
+        for ((name, key, body), present) in of_kind(Kind::Account).zip(present) {
+            let old = decoded(kv, &name, body, AccountRecord::decode)?;
+            if old != present {
+                let hash = B256::new(exact(kv, Table::Changes, key)?);
+                accounts.push(AccountChange { hash, old, new: present });
+            }
+        }
+
+        let keys: Vec<&[u8]> = of_kind(Kind::Slot).map(|(_, key, _)| key).collect();
+        let present = get_all(kv, Table::Storage, &keys, word)?;
+        let mut slots = Vec::new();
+        for ((name, key, body), present) in of_kind(Kind::Slot).zip(present) {
+            let key: SlotKey = exact(kv, Table::Changes, key)?;
+            let old = decoded(kv, &name, body, word)?.unwrap_or_default();
+            let new = present.unwrap_or_default();
+            if old != new {
+                slots.push(SlotChange { key, old, new });
+            }
+        }
+        Ok((accounts, slots))
+    }
+}
+
+/// What `decode` makes of a value before; `None` if it was absent.
+fn decoded<T>(
+    kv: &dyn KvReader,
+    name: &[u8],
+    body: &[u8],
+    decode: impl Fn(&[u8]) -> Result<T, String>,
+) -> Result<Option<T>, DbError> {
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let decoded =
+        decode(body).map_err(|what| super::read::corrupt_at(kv, Table::Changes, name, what));
+    decoded.map(Some)
+}

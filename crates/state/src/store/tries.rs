@@ -1,0 +1,252 @@
+//! The tries of a store: flat records as leaves, branch records above them.
+
+use std::ops::{ControlFlow, Range};
+
+use zvm_core::{B256, DbError, U256};
+use zvm_trie::{
+    Branch, Change, LeafVisitor, Nibbles, TrieReader, UpdateOptions, encode_account, encode_word,
+    update,
+};
+
+use super::{
+    branches::{BranchChange, Branches, account_path, storage_path},
+    keys::{Life, life_of, slot_hash_of},
+    plan::{AccountChange, SlotChange},
+    read::entries,
+    record::{AccountRecord, word},
+};
+use crate::kv::{KvReader, Table, WriteBatch};
+
+/// The branch records of both kinds of tries.
+#[derive(Debug)]
+pub(super) struct Tries {
+    pub(super) accounts: Branches,
+    pub(super) storage: Branches,
+}
+
+/// Records that a block changes.
+#[derive(Debug, Default)]
+pub(super) struct TrieChanges {
+    pub(super) accounts: Vec<BranchChange>,
+    pub(super) storage: Vec<BranchChange>,
+}
+
+impl Tries {
+    pub(super) fn new(cache_bytes: usize) -> Self {
+        Self {
+            accounts: Branches::new(Table::TrieAccounts, cache_bytes / 4 * 3),
+            storage: Branches::new(Table::TrieStorage, cache_bytes / 4),
+        }
+    }
+
+    /// Bytes of branches that are not on disk yet.
+    pub(super) fn dirty_bytes(&self) -> usize {
+        self.accounts.dirty_bytes() + self.storage.dirty_bytes()
+    }
+
+    /// Adds all branches that are not on disk yet, and `changes` on top, to a batch.
+    pub(super) fn flush(&self, changes: &TrieChanges, batch: &mut WriteBatch) {
+        self.accounts.flush(&changes.accounts, batch);
+        self.storage.flush(&changes.storage, batch);
+    }
+
+    /// Notes that the batch of [`flush`](Self::flush) is written.
+    pub(super) fn flushed(&mut self, changes: TrieChanges) {
+        self.accounts.flushed(changes.accounts);
+        self.storage.flushed(changes.storage);
+    }
+
+    /// Takes over the branches of a block that is written without them.
+    pub(super) fn hold(&mut self, changes: TrieChanges) {
+        self.accounts.hold(changes.accounts);
+        self.storage.hold(changes.storage);
+    }
+
+    /// Changes the storage trie of each life among `slots`, which come in key order, and answers the
+    /// new roots. `slot_count` says how many slots a life has had, as far as is known.
+    pub(super) fn update_storage(
+        &self,
+        kv: &dyn KvReader,
+        slots: &[SlotChange],
+        slot_count: impl Fn(&Life) -> Option<u64>,
+        out: &mut TrieChanges,
+    ) -> Result<Vec<(Life, B256)>, DbError> {
+        let mut roots = Vec::new();
+        let mut values = Vec::new();
+        for of_life in slots.chunk_by(|a, b| a.key[..36] == b.key[..36]) {
+            let life = life_of(&of_life[0].key);
+            let ranges = write_all(&mut values, of_life, |slot, out| {
+                if !slot.new.is_zero() {
+                    encode_word(slot.new, out);
+                }
+            });
+            let changes: Vec<_> = of_life
+                .iter()
+                .zip(ranges)
+                .map(|(slot, range)| Change {
+                    key: slot_hash_of(&slot.key),
+                    existed: !slot.old.is_zero(),
+                    value: value(&values, range),
+                })
+                .collect();
+            let trie = StorageTrie { kv, tries: self, life, slots: slot_count(&life) };
+            let update = update(&trie, &changes, UpdateOptions::STORAGE)?;
+            let records = update.branches.into_iter();
+            out.storage.extend(records.map(|(path, branch)| (storage_path(&life, &path), branch)));
+            roots.push((life, update.root));
+        }
+        Ok(roots)
+    }
+
+    /// Changes the account trie and answers the new root. Accounts come in key order.
+    pub(super) fn update_accounts(
+        &self,
+        kv: &dyn KvReader,
+        accounts: &[AccountChange],
+        out: &mut TrieChanges,
+    ) -> Result<B256, DbError> {
+        let mut values = Vec::new();
+        let ranges = write_all(&mut values, accounts, |account, out| {
+            if let Some(record) = &account.new {
+                encode_account(&record.info, record.storage_root, out);
+            }
+        });
+        let changes: Vec<_> = accounts
+            .iter()
+            .zip(ranges)
+            .map(|(account, range)| Change {
+                key: account.hash,
+                existed: account.old.is_some(),
+                value: value(&values, range),
+            })
+            .collect();
+        let trie = AccountTrie { kv, tries: self };
+        let update = update(&trie, &changes, UpdateOptions::ACCOUNTS)?;
+        let records = update.branches.into_iter();
+        out.accounts.extend(records.map(|(path, branch)| (account_path(&path), branch)));
+        Ok(update.root)
+    }
+}
+
+/// The trie of all accounts, as last written or held.
+pub(super) struct AccountTrie<'a> {
+    pub(super) kv: &'a dyn KvReader,
+    pub(super) tries: &'a Tries,
+}
+
+impl TrieReader for AccountTrie<'_> {
+    fn branch(&self, path: &Nibbles) -> Result<Option<Branch>, DbError> {
+        self.tries.accounts.get(self.kv, &account_path(path))
+    }
+
+    fn leaves(&self, path: &Nibbles, visit: &mut LeafVisitor<'_>) -> Result<(), DbError> {
+        account_leaves(self.kv, path, visit)
+    }
+}
+
+/// The storage trie of one life of an account.
+pub(super) struct StorageTrie<'a> {
+    pub(super) kv: &'a dyn KvReader,
+    pub(super) tries: &'a Tries,
+    pub(super) life: Life,
+    /// How many slots there are, if that is known.
+    pub(super) slots: Option<u64>,
+}
+
+impl TrieReader for StorageTrie<'_> {
+    fn branch(&self, path: &Nibbles) -> Result<Option<Branch>, DbError> {
+        // Most storage is so small that there are no records to look for.
+        if self.slots.is_some_and(|slots| slots <= UpdateOptions::STORAGE.small_max) {
+            return Ok(None);
+        }
+        self.tries.storage.get(self.kv, &storage_path(&self.life, path))
+    }
+
+    fn leaves(&self, path: &Nibbles, visit: &mut LeafVisitor<'_>) -> Result<(), DbError> {
+        if self.slots == Some(0) {
+            return Ok(());
+        }
+        storage_leaves(self.kv, &self.life, path, visit)
+    }
+}
+
+/// Visits the leaves of the account trie below `path`.
+pub(super) fn account_leaves(
+    kv: &dyn KvReader,
+    path: &Nibbles,
+    visit: &mut LeafVisitor<'_>,
+) -> Result<(), DbError> {
+    let prefix = &path.as_bytes()[..path.len() / 2];
+    let (first, last) = (path.first_key(), path.last_key());
+    let mut leaf = Vec::with_capacity(110);
+    let from = Some(first.as_slice());
+    for entry in entries::<_, 32>(kv, Table::Accounts, prefix, from, AccountRecord::decode)? {
+        let (key, record) = entry?;
+        if key > last.0 {
+            break;
+        }
+        leaf.clear();
+        encode_account(&record.info, record.storage_root, &mut leaf);
+        if visit(B256::new(key), &leaf)?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Visits the leaves of a storage trie below `path`.
+pub(super) fn storage_leaves(
+    kv: &dyn KvReader,
+    life: &Life,
+    path: &Nibbles,
+    visit: &mut LeafVisitor<'_>,
+) -> Result<(), DbError> {
+    let mut value = Vec::with_capacity(33);
+    for_each_word(kv, life, path.first_key(), &mut |hash, word| {
+        if hash > path.last_key() {
+            return Ok(ControlFlow::Break(()));
+        }
+        value.clear();
+        encode_word(word, &mut value);
+        visit(hash, &value)
+    })
+}
+
+/// Visits the words of a life in order of their hashes.
+pub(super) fn for_each_word(
+    kv: &dyn KvReader,
+    life: &Life,
+    from: B256,
+    visit: &mut dyn FnMut(B256, U256) -> Result<ControlFlow<()>, DbError>,
+) -> Result<(), DbError> {
+    let first = super::keys::slot_key(life, &from);
+    for entry in entries(kv, Table::Storage, life, Some(&first), word)? {
+        let (key, word) = entry?;
+        if visit(slot_hash_of(&key), word)?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Writes what `write` makes of each item into one buffer, and answers where each is.
+fn write_all<T>(
+    buffer: &mut Vec<u8>,
+    items: &[T],
+    write: impl Fn(&T, &mut Vec<u8>),
+) -> Vec<Range<usize>> {
+    buffer.clear();
+    items
+        .iter()
+        .map(|item| {
+            let start = buffer.len();
+            write(item, buffer);
+            start..buffer.len()
+        })
+        .collect()
+}
+
+/// The bytes of a leaf; `None` where there are none.
+fn value(values: &[u8], range: Range<usize>) -> Option<&[u8]> {
+    Some(&values[range]).filter(|value| !value.is_empty())
+}
