@@ -27,6 +27,7 @@ mod cached;
 #[cfg(any(test, feature = "test-support"))]
 pub mod compliance;
 mod config;
+pub mod dump;
 pub mod kv;
 mod memory;
 mod past;
