@@ -12,6 +12,7 @@ mod batch;
 #[cfg(any(test, feature = "test-support"))]
 pub mod compliance;
 mod copy;
+mod encrypt;
 mod folder;
 mod open;
 mod range;
@@ -25,8 +26,8 @@ use zvm_core::DbError;
 
 pub use batch::{TableChanges, WriteBatch};
 pub use copy::parts;
+pub use encrypt::Key;
 pub use open::{Access, Engine, Options, Vet, open};
-pub use redb::RedbKv;
 
 /// A table of a store.
 ///
@@ -161,6 +162,54 @@ pub trait KvStore: KvReader {
 
     /// How large the store is.
     fn stats(&self) -> Result<KvStats, DbError>;
+}
+
+impl<R: KvReader + ?Sized> KvReader for &R {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
+        (**self).get(table, key)
+    }
+
+    fn multi_get(&self, table: Table, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, DbError> {
+        (**self).multi_get(table, keys)
+    }
+
+    fn iter<'a>(
+        &'a self,
+        table: Table,
+        prefix: &[u8],
+        from: Option<&[u8]>,
+        order: Order,
+    ) -> Result<Entries<'a>, DbError> {
+        (**self).iter(table, prefix, from, order)
+    }
+
+    fn path(&self) -> &Path {
+        (**self).path()
+    }
+}
+
+impl<R: KvReader + ?Sized> KvReader for Box<R> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
+        (**self).get(table, key)
+    }
+
+    fn multi_get(&self, table: Table, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, DbError> {
+        (**self).multi_get(table, keys)
+    }
+
+    fn iter<'a>(
+        &'a self,
+        table: Table,
+        prefix: &[u8],
+        from: Option<&[u8]>,
+        order: Order,
+    ) -> Result<Entries<'a>, DbError> {
+        (**self).iter(table, prefix, from, order)
+    }
+
+    fn path(&self) -> &Path {
+        (**self).path()
+    }
 }
 
 /// How large a store is. Engines estimate what they cannot look up.

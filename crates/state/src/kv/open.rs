@@ -4,7 +4,11 @@ use std::{fmt, path::Path};
 
 use zvm_core::DbError;
 
-use super::{KvReader, KvStore, WriteBatch, redb::RedbKv};
+use super::{
+    KvReader, KvStore, WriteBatch,
+    encrypt::{self, Key},
+    redb::{self, RedbKv},
+};
 
 /// Which program keeps the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +42,8 @@ pub struct Options<'a> {
     /// Called with an existing store before anything of it is changed. An error ends the opening
     /// and leaves the store as it is: this is the place to check the format version.
     pub vet: &'a Vet<'a>,
+    /// Encrypts the store, or decrypts one that was made with a key; `None` for one in clear.
+    pub key: Option<&'a Key>,
 }
 
 impl Default for Options<'_> {
@@ -47,6 +53,7 @@ impl Default for Options<'_> {
             cache_bytes: 256 << 20,
             initial: WriteBatch::new(),
             vet: &|_| Ok(()),
+            key: None,
         }
     }
 }
@@ -63,13 +70,18 @@ impl fmt::Debug for Options<'_> {
 /// Opens the store of `engine` in `folder`.
 ///
 /// A store that is damaged ([`DbError::Corrupt`]), in use ([`DbError::Locked`]) or refused by
-/// [`Options::vet`] is left as it is.
+/// [`Options::vet`] is left as it is, and so is one to which the key does not fit
+/// ([`DbError::WrongKey`], [`DbError::Encrypted`], [`DbError::NotEncrypted`]).
 pub fn open(
     engine: Engine,
     folder: &Path,
     options: Options<'_>,
 ) -> Result<Box<dyn KvStore>, DbError> {
-    Ok(match engine {
-        Engine::Redb => Box::new(RedbKv::open(folder, options)?),
-    })
+    let is_new = |name| options.access == Access::Create && !folder.join(name).exists();
+    match engine {
+        Engine::Redb => {
+            let is_new = is_new(redb::FILE);
+            encrypt::open(options, folder, is_new, |options| RedbKv::open(folder, options))
+        }
+    }
 }

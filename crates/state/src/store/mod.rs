@@ -101,6 +101,7 @@ impl FileDb {
                 cache_bytes: options.cache_bytes,
                 initial: initial(),
                 vet: &vet,
+                ..kv::Options::default()
             },
         )?;
         Self::over(kv, options)

@@ -40,7 +40,7 @@ const COPY_CACHE_BYTES: usize = 64 << 20;
 
 /// A store in one redb file.
 #[derive(Debug)]
-pub struct RedbKv {
+pub(super) struct RedbKv {
     /// The tables as of the last batch, opened by the first read after it.
     current: OnceLock<View>,
     shared: Arc<Shared>,
@@ -58,13 +58,13 @@ struct Shared {
 }
 
 impl RedbKv {
-    /// Opens the store in `folder`, as [`kv::open`](super::open) says.
+    /// Opens the store in `folder`, as [`kv::open`](super::open) says, without a key.
     ///
     /// An existing store is first opened on a preview of its file, which takes what redb writes,
     /// as it does to recover from a crash, without changing the file. One that is to be read only
     /// stays on it.
-    pub fn open(folder: &Path, options: Options<'_>) -> Result<Self, DbError> {
-        let Options { access, cache_bytes, initial, vet } = options;
+    pub(super) fn open(folder: &Path, options: Options<'_>) -> Result<Self, DbError> {
+        let Options { access, cache_bytes, initial, vet, .. } = options;
         let folder = Arc::new(Folder::lock(folder, access)?);
         let (path, exists) = folder.find(FILE, access)?;
         if !exists {

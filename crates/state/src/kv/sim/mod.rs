@@ -32,7 +32,7 @@ use zvm_core::DbError;
 
 use super::{
     Access, Durability, Entries, KvReader, KvStats, KvStore, Options, Order, Table, TableStats,
-    WriteBatch, compliance::Random, folder::io_error, parts, range::KeyRange,
+    WriteBatch, compliance::Random, encrypt, folder::io_error, parts, range::KeyRange,
 };
 use log::Tables;
 
@@ -79,7 +79,13 @@ impl SimDisk {
     ///
     /// A log with a torn end is cut behind its last whole record: what is found is the batches up
     /// to some point, all synced ones among them.
-    pub fn open(&self, path: &Path, options: Options<'_>) -> Result<MemKv, DbError> {
+    pub fn open(&self, path: &Path, options: Options<'_>) -> Result<Box<dyn KvStore>, DbError> {
+        let is_new = !self.lock().stores.contains_key(path);
+        encrypt::open(options, path, is_new, |options| self.open_raw(path, options))
+    }
+
+    /// Opens the store at `path` without a key.
+    pub(super) fn open_raw(&self, path: &Path, options: Options<'_>) -> Result<MemKv, DbError> {
         let Options { access, initial, vet, .. } = options;
         let mut disk = self.lock();
         let image = match disk.stores.entry(path.to_owned()) {
@@ -172,7 +178,7 @@ impl Image {
 
 /// A store on a [`SimDisk`].
 #[derive(Debug)]
-pub struct MemKv {
+pub(super) struct MemKv {
     view: View,
     access: Access,
 }
@@ -307,14 +313,14 @@ mod tests {
 
     const STORE: &str = "store";
 
-    fn open(disk: &SimDisk) -> MemKv {
+    fn open(disk: &SimDisk) -> Box<dyn KvStore> {
         disk.open(STORE.as_ref(), Options::default()).unwrap()
     }
 
     #[test]
     fn the_simulated_disk_keeps_the_promises_of_an_engine() {
         let disk = SimDisk::default();
-        check_store("home".as_ref(), &|path| Ok(Box::new(disk.open(path, Options::default())?)));
+        check_store("home".as_ref(), &|path| disk.open(path, Options::default()));
     }
 
     /// Batches from `seed`, and what the store held after each; how many of them were synced last.
@@ -340,7 +346,7 @@ mod tests {
 
     fn check_crash(seed: u64, crash: Crash) {
         let (disk, models, synced) = history(seed, 12);
-        let found = Model::of(&open(&disk.after(crash)));
+        let found = Model::of(&*open(&disk.after(crash)));
         let found = models.iter().rposition(|model| *model == found);
         assert!(found.is_some_and(|at| at >= synced), "seed {seed}, {crash:?}: {found:?}");
     }
