@@ -17,6 +17,8 @@ mod folder;
 mod open;
 mod range;
 mod redb;
+#[cfg(feature = "rocksdb")]
+mod rocks;
 #[cfg(any(test, feature = "test-support"))]
 pub mod sim;
 

@@ -4,6 +4,8 @@ use std::{fmt, path::Path};
 
 use zvm_core::DbError;
 
+#[cfg(feature = "rocksdb")]
+use super::rocks::{self, RocksKv};
 use super::{
     KvReader, KvStore, WriteBatch,
     encrypt::{self, Key},
@@ -15,6 +17,9 @@ use super::{
 pub enum Engine {
     /// redb: a B-tree in one file, in Rust alone.
     Redb,
+    /// RocksDB: a log-structured merge tree in a folder.
+    #[cfg(feature = "rocksdb")]
+    RocksDb,
 }
 
 /// What a store is opened for.
@@ -82,6 +87,11 @@ pub fn open(
         Engine::Redb => {
             let is_new = is_new(redb::FILE);
             encrypt::open(options, folder, is_new, |options| RedbKv::open(folder, options))
+        }
+        #[cfg(feature = "rocksdb")]
+        Engine::RocksDb => {
+            let is_new = is_new(rocks::FOLDER);
+            encrypt::open(options, folder, is_new, |options| RocksKv::open(folder, options))
         }
     }
 }
