@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let kept = args.next().map(PathBuf::from);
     let folder = kept.unwrap_or_else(|| env::temp_dir().join("zvm-state-bench"));
     let mut db = FileDb::open(&folder)?;
-    let mut random = Random(1);
+    let mut random = Random(db.head()?.number);
 
     if db.head()?.number == 0 {
         let start = Instant::now();

@@ -1,8 +1,10 @@
 //! What a backend promises, one promise at a time.
 
+use std::ops::ControlFlow;
+
 use zvm_core::{
-    AccountDiff, AccountInfo, B256, Bytes, DbError, EMPTY_ROOT, SlotDiff, SnapshotId, StateBackend,
-    StateDiff, U256, b256, keccak256,
+    AccountDiff, AccountInfo, B256, BlockId, Bytes, DbError, EMPTY_ROOT, SlotDiff, SnapshotId,
+    StateBackend, StateDiff, U256, b256, keccak256,
 };
 
 use super::{address, word};
@@ -42,6 +44,19 @@ facts!(
     a_release_keeps_the_present_and_earlier_snapshots,
     an_unknown_snapshot_is_an_error,
     code_stays_known_after_a_revert,
+    a_new_backend_stands_at_block_0,
+    every_commit_makes_a_block,
+    the_first_block_may_have_any_number,
+    a_block_out_of_turn_is_refused,
+    earlier_states_read_as_they_were,
+    a_destroyed_account_has_its_slots_in_the_past,
+    a_state_that_is_not_kept_is_an_error,
+    an_unwind_forgets_later_blocks_and_their_snapshots,
+    blocks_that_were_unwound_can_be_made_again,
+    a_revert_takes_back_the_head,
+    a_revert_leads_back_before_the_first_block,
+    walks_come_in_the_order_of_hashes,
+    walks_start_and_stop_where_they_are_told,
 );
 
 fn info(balance: u64) -> AccountInfo {
@@ -316,4 +331,207 @@ fn code_stays_known_after_a_revert(db: &mut dyn StateBackend) {
     db.revert(snapshot).unwrap();
     assert_eq!(db.account(address(1)).unwrap(), None);
     assert!(db.code(hash).is_ok());
+}
+
+fn head(db: &dyn StateBackend) -> u64 {
+    db.head().unwrap().number
+}
+
+fn block(number: u64) -> BlockId {
+    BlockId { number, hash: B256::with_last_byte(number as u8) }
+}
+
+fn a_new_backend_stands_at_block_0(db: &mut dyn StateBackend) {
+    assert_eq!(db.head().unwrap(), BlockId::default());
+    assert_eq!(db.at(0).unwrap().account(address(1)).unwrap(), None);
+    db.unwind(0).unwrap();
+}
+
+fn every_commit_makes_a_block(db: &mut dyn StateBackend) {
+    db.commit(&StateDiff::default()).unwrap();
+    assert_eq!(db.head().unwrap(), BlockId { number: 1, hash: B256::ZERO });
+    with_three_slots(db);
+    assert_eq!(head(db), 2);
+    db.commit_block(block(3), &StateDiff::default()).unwrap();
+    assert_eq!(db.head().unwrap(), block(3));
+}
+
+fn the_first_block_may_have_any_number(db: &mut dyn StateBackend) {
+    db.commit_block(block(1_000_000), &StateDiff::default()).unwrap();
+    with_three_slots(db);
+    assert_eq!(head(db), 1_000_001);
+    assert_eq!(db.at(1_000_000).unwrap().account(address(1)).unwrap(), None);
+    let before = db.at(999_999).err().expect("there was no such block");
+    assert!(matches!(before, DbError::NoHistory { number: 999_999, floor: 1_000_000, .. }));
+    db.unwind(1_000_000).unwrap();
+    assert_eq!(db.head().unwrap(), block(1_000_000));
+}
+
+fn a_block_out_of_turn_is_refused(db: &mut dyn StateBackend) {
+    with_three_slots(db);
+    let root = db.state_root().unwrap();
+    for number in [0, 1, 3, u64::MAX] {
+        let diff = StateDiff { code: [(B256::ZERO, Bytes::new())].into(), ..StateDiff::default() };
+        let refused = db.commit_block(block(number), &diff).unwrap_err();
+        assert!(matches!(refused, DbError::NotNext { number: n, head: 1 } if n == number));
+    }
+    assert_eq!((head(db), db.state_root().unwrap()), (1, root));
+    assert!(db.code(B256::ZERO).is_err());
+}
+
+fn earlier_states_read_as_they_were(db: &mut dyn StateBackend) {
+    with_three_slots(db);
+    db.batch().set_account(address(1), info(6)).commit().unwrap();
+    db.batch().set_storage(address(1), word(1), U256::ZERO).commit().unwrap();
+    db.batch().set_storage(address(1), word(9), word(9)).commit().unwrap();
+    let expected = [
+        (0, None, 0, 0),
+        (1, Some(info(5)), 10, 0),
+        (2, Some(info(6)), 10, 0),
+        (3, Some(info(6)), 0, 0),
+        (4, Some(info(6)), 0, 9),
+    ];
+    for (number, info, first, ninth) in expected {
+        let then = db.at(number).unwrap();
+        let account = then.account(address(1)).unwrap();
+        assert_eq!(account.map(|account| account.info), info, "block {number}");
+        assert_eq!(account.is_some_and(|account| account.has_storage), number > 0);
+        assert_eq!(then.storage(address(1), word(1)).unwrap(), word(first), "block {number}");
+        assert_eq!(then.storage(address(1), word(9)).unwrap(), word(ninth), "block {number}");
+    }
+}
+
+fn a_destroyed_account_has_its_slots_in_the_past(db: &mut dyn StateBackend) {
+    with_three_slots(db);
+    db.batch().delete_account(address(1)).commit().unwrap();
+    db.batch().set_storage(address(1), word(2), word(7)).commit().unwrap();
+    db.batch()
+        .delete_account(address(1))
+        .set_storage(address(1), word(3), word(8))
+        .commit()
+        .unwrap();
+    for (number, words) in [(1, [10, 20, 30]), (2, [0, 0, 0]), (3, [0, 7, 0]), (4, [0, 0, 8])] {
+        let then = db.at(number).unwrap();
+        for (slot, expected) in (1..).zip(words) {
+            let found = then.storage(address(1), word(slot)).unwrap();
+            assert_eq!(found, word(expected), "block {number}, slot {slot}");
+        }
+    }
+    db.unwind(1).unwrap();
+    assert_eq!(entries(db, 1), three_slots());
+}
+
+fn a_state_that_is_not_kept_is_an_error(db: &mut dyn StateBackend) {
+    with_three_slots(db);
+    let beyond = db.at(2).err().expect("there is no such block");
+    assert!(matches!(beyond, DbError::NoHistory { number: 2, floor: 0, head: 1 }), "{beyond:?}");
+    assert!(matches!(db.unwind(2), Err(DbError::NoHistory { number: 2, .. })));
+    assert_eq!(head(db), 1);
+}
+
+fn an_unwind_forgets_later_blocks_and_their_snapshots(db: &mut dyn StateBackend) {
+    with_three_slots(db);
+    let (root, kept) = (db.state_root().unwrap(), db.snapshot().unwrap());
+    db.batch().delete_account(address(1)).commit().unwrap();
+    let gone = db.snapshot().unwrap();
+    with_three_slots(db);
+    db.unwind(1).unwrap();
+    assert_eq!((head(db), db.state_root().unwrap()), (1, root));
+    assert_eq!(entries(db, 1), three_slots());
+    assert!(db.at(2).is_err());
+    assert!(matches!(db.revert(gone), Err(DbError::UnknownSnapshot { .. })));
+    db.revert(kept).unwrap();
+    assert_eq!(head(db), 1);
+}
+
+fn blocks_that_were_unwound_can_be_made_again(db: &mut dyn StateBackend) {
+    for balance in 1..=4 {
+        db.batch().set_account(address(1), info(balance)).commit().unwrap();
+    }
+    db.unwind(2).unwrap();
+    for balance in [13, 14] {
+        db.batch().set_account(address(1), info(balance)).commit().unwrap();
+    }
+    for (number, balance) in [(1, 1), (2, 2), (3, 13), (4, 14)] {
+        let account = db.at(number).unwrap().account(address(1)).unwrap();
+        assert_eq!(account, Some(info(balance).into()), "block {number}");
+    }
+}
+
+fn a_revert_takes_back_the_head(db: &mut dyn StateBackend) {
+    with_three_slots(db);
+    let snapshot = db.snapshot().unwrap();
+    db.commit_block(block(2), &StateDiff::default()).unwrap();
+    db.commit_block(block(3), &StateDiff::default()).unwrap();
+    db.revert(snapshot).unwrap();
+    assert_eq!(db.head().unwrap(), BlockId { number: 1, hash: B256::ZERO });
+}
+
+fn a_revert_leads_back_before_the_first_block(db: &mut dyn StateBackend) {
+    let snapshot = db.snapshot().unwrap();
+    db.commit_block(block(77), &StateDiff::default()).unwrap();
+    with_three_slots(db);
+    db.revert(snapshot).unwrap();
+    assert_eq!(db.head().unwrap(), BlockId::default());
+    assert_eq!(db.state_root().unwrap(), EMPTY_ROOT);
+    db.commit_block(block(5), &StateDiff::default()).unwrap();
+    assert_eq!(head(db), 5);
+}
+
+/// Accounts 1 to 40, each with as many slots.
+fn with_many(db: &mut dyn StateBackend) {
+    let mut batch = db.batch();
+    for id in 1..=40 {
+        batch = batch.set_account(address(id), info(id.into()));
+        for slot in 0..id {
+            batch = batch.set_storage(address(id), word(slot.into()), word(id.into()));
+        }
+    }
+    batch.commit().unwrap();
+}
+
+fn walks_come_in_the_order_of_hashes(db: &mut dyn StateBackend) {
+    with_many(db);
+    let mut accounts = Vec::new();
+    db.for_each_account(B256::ZERO, &mut |hash, address, info| {
+        assert_eq!(hash, keccak256(address));
+        accounts.push((hash, info.balance));
+        Ok(ControlFlow::Continue(()))
+    })
+    .unwrap();
+    assert_eq!(accounts.len(), 40);
+    assert!(accounts.is_sorted());
+    let mut slots = Vec::new();
+    db.for_each_slot(address(40), B256::ZERO, &mut |hash, slot, found| {
+        assert_eq!((hash, found), (keccak256(slot.to_be_bytes::<32>()), word(40)));
+        slots.push(hash);
+        Ok(ControlFlow::Continue(()))
+    })
+    .unwrap();
+    assert_eq!(slots.len(), 40);
+    assert!(slots.is_sorted());
+}
+
+fn walks_start_and_stop_where_they_are_told(db: &mut dyn StateBackend) {
+    with_many(db);
+    let from = B256::repeat_byte(0x77);
+    let mut visited = Vec::new();
+    db.for_each_account(from, &mut |hash, _, _| {
+        visited.push(hash);
+        Ok(if visited.len() < 3 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })
+    .unwrap();
+    assert!(visited.len() == 3 && visited[0] >= from);
+
+    visited.clear();
+    db.for_each_slot(address(40), from, &mut |hash, _, _| {
+        visited.push(hash);
+        Ok(if visited.len() < 3 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })
+    .unwrap();
+    assert!(visited.len() == 3 && visited[0] >= from);
+
+    let failed =
+        db.for_each_account(B256::ZERO, &mut |_, address, _| Err(DbError::Ambiguous { address }));
+    assert!(matches!(failed, Err(DbError::Ambiguous { .. })));
 }

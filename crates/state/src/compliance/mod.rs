@@ -32,7 +32,7 @@ pub fn check_backend(
         fact(fresh());
     }
     for seed in 0..4 {
-        check_workload(seed, 150, fresh(), &reopen);
+        check_workload(seed, 300, fresh(), &reopen);
     }
 }
 

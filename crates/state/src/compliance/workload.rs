@@ -1,16 +1,20 @@
 //! Random changes, applied to a backend and to the model.
 
 use zvm_core::{
-    AccountDiff, AccountInfo, Address, Batch, SlotDiff, SnapshotId, StateBackend, StateDiff, U256,
+    AccountDiff, AccountInfo, Address, Batch, BlockId, DbError, SlotDiff, SnapshotId, StateBackend,
+    StateDiff, U256,
 };
 
 use super::{address, model::Model, word};
 
 /// Addresses and slots in play: few, so that changes meet.
 const ADDRESSES: u8 = 6;
-const SLOTS: u64 = 8;
+const SLOTS: u64 = 12;
 
-/// Runs `steps` random steps from `seed`, comparing contents and root after each.
+/// How many blocks an unwinding takes back, fewer than any backend keeps.
+const UNWOUND: u64 = 30;
+
+/// Runs `steps` random steps from `seed`, comparing contents, root and past after each.
 ///
 /// # Panics
 ///
@@ -22,59 +26,90 @@ pub fn check_workload(
     reopen: impl Fn(Box<dyn StateBackend>) -> Box<dyn StateBackend>,
 ) {
     let mut random = Random(seed);
-    let mut model = Model::default();
-    let mut snapshots: Vec<(SnapshotId, Model)> = Vec::new();
+    // The state after each block, by number.
+    let mut past = vec![Model::default()];
+    let mut snapshots: Vec<(SnapshotId, usize)> = Vec::new();
     let addresses: Vec<Address> = (0..ADDRESSES).map(address).collect();
     let slots: Vec<U256> = (0..SLOTS).map(word).collect();
 
     for step in 0..steps {
-        let what = match random.below(12) {
+        let mut model = past.last().cloned().unwrap_or_default();
+        let what = match random.below(16) {
             0..5 => {
                 let mut batch = backend.batch();
                 for _ in 0..random.below(6) {
                     batch = change(&mut random, batch, &mut model);
                 }
                 batch.commit().expect("a batch commits");
+                past.push(model);
                 "batch"
             }
-            5..7 => {
-                let (diff, after) = execution(&mut random, &model);
-                backend.commit(&diff).expect("a diff commits");
-                model = after;
+            5..8 => {
+                let (mut diff, mut after) = execution(&mut random, &model);
+                // Several executions may make a block.
+                while random.below(3) == 0 {
+                    let (later, last) = execution(&mut random, &after);
+                    diff = diff.then(later);
+                    after = last;
+                }
+                let block = BlockId { number: past.len() as u64, hash: after.root() };
+                backend.commit_block(block, &diff).expect("a diff commits");
+                assert_eq!(backend.head().expect("a head"), block);
+                past.push(after);
                 "diff"
             }
-            7 => {
-                let mut unused = model.clone();
-                let batch = change(&mut random, backend.batch(), &mut unused);
+            8 => {
+                let batch = change(&mut random, backend.batch(), &mut model);
                 drop(batch);
                 "dropped batch"
             }
-            8..10 => {
-                snapshots.push((backend.snapshot().expect("a snapshot"), model.clone()));
+            9..11 => {
+                snapshots.push((backend.snapshot().expect("a snapshot"), past.len()));
                 "snapshot"
             }
-            10 if !snapshots.is_empty() => {
+            11 if !snapshots.is_empty() => {
                 let at = random.below(snapshots.len() as u64) as usize;
-                let (id, then) = snapshots.swap_remove(at);
+                let (id, blocks) = snapshots[at];
                 snapshots.truncate(at);
                 if random.below(3) == 0 {
                     backend.release(id).expect("an open snapshot releases");
                     "release"
                 } else {
                     backend.revert(id).expect("an open snapshot reverts");
-                    model = then;
+                    past.truncate(blocks);
                     "revert"
                 }
             }
+            12 if random.below(4) == 0 => {
+                let back = random.below(UNWOUND).min(past.len() as u64 - 1);
+                past.truncate(past.len() - back as usize);
+                snapshots.retain(|snapshot| snapshot.1 <= past.len());
+                backend.unwind(past.len() as u64 - 1).expect("recent blocks unwind");
+                "unwinding"
+            }
             // Snapshots end with the process.
-            _ if snapshots.is_empty() => {
+            13.. if snapshots.is_empty() => {
                 backend = reopen(backend);
                 "reopening"
             }
             _ => continue,
         };
         let when = format!("seed {seed}, after step {step} ({what})");
+        let (head, model) = (past.len() - 1, &past[past.len() - 1]);
+        assert_eq!(backend.head().expect("a head").number, head as u64, "{when}");
         model.check(backend.as_ref(), &addresses, &slots, &when);
+        for _ in 0..2 {
+            let number = random.below(past.len() as u64);
+            let when = format!("{when}, at block {number}");
+            match backend.at(number) {
+                Ok(then) => past[number as usize].check_past(&*then, &addresses, &slots, &when),
+                Err(DbError::NoHistory { floor, .. }) => {
+                    let is_due = number < floor && number + UNWOUND < head as u64;
+                    assert!(is_due, "{when}: kept from {floor}");
+                }
+                Err(error) => panic!("{when}: {error}"),
+            }
+        }
     }
 }
 

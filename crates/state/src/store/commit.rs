@@ -4,7 +4,8 @@ use zvm_core::{B256, BlockId, DbError, StateDiff};
 
 use super::{
     FileDb,
-    history::{index_keys, stage_changes},
+    history::{SLICES, index_keys, stage_changes},
+    pending::{Redo, stage_redo_end},
     plan::{AccountChange, Plan, Preimage, SlotChange},
     read::put,
     record::{Head, word_body},
@@ -24,8 +25,21 @@ impl FileDb {
     pub(super) fn commit_plan(&mut self, block: BlockId, diff: &StateDiff) -> Result<(), DbError> {
         let before = self.meta.head;
         follows(before.block, block.number)?;
-        let Staged { plan, branches, root, mut batch } = self.stage(diff)?;
+        let Staged { plan, branches, root, redo, mut batch } = self.stage(diff)?;
         let (tries, tail) = (self.tries()?, self.tail()?);
+
+        redo.stage(block.number, &mut batch);
+        if let Some(done) = block.number.checked_sub(SLICES) {
+            stage_redo_end(done, &mut batch);
+        }
+        // A slice with each block; more of them where there is too much to hold.
+        let slices = match self.pending.bytes() > self.options.pending_bytes {
+            true => block.number..=block.number.saturating_add(SLICES - 1),
+            false => block.number..=block.number,
+        };
+        for slice in slices.clone() {
+            self.pending.stage_slice(slice, &redo, &mut batch);
+        }
 
         let index = index_keys(&plan);
         tail.stage_slice(block.number, &index, &mut batch);
@@ -52,6 +66,10 @@ impl FileDb {
 
         // On disk. Memory follows, and nothing of this can fail.
         self.meta = meta;
+        self.pending.hold(redo);
+        for slice in slices {
+            self.pending.forget_slice(slice);
+        }
         if let Some(tail) = self.tail.get_mut() {
             tail.push(block.number, index);
         }
@@ -71,7 +89,8 @@ impl FileDb {
     /// Writes `diff` as part of the state before the first block.
     pub(super) fn seed_plan(&mut self, diff: &StateDiff) -> Result<(), DbError> {
         seedable(self.meta.head.block)?;
-        let Staged { plan, branches, root, mut batch } = self.stage(diff)?;
+        let Staged { plan, branches, root, redo, mut batch } = self.stage(diff)?;
+        redo.stage_records(&mut batch);
         for life in &plan.ended {
             batch.delete_prefix(Table::Storage, life);
             batch.delete_prefix(Table::TrieStorage, life);
@@ -89,9 +108,9 @@ impl FileDb {
         Ok(())
     }
 
-    /// Works out what `diff` changes, the new root, and the batch of the state without its history.
+    /// Works out what `diff` changes, the new root, and a batch of the code.
     fn stage(&self, diff: &StateDiff) -> Result<Staged, DbError> {
-        let (kv, tries) = (self.kv(), self.tries()?);
+        let (kv, tries) = (&self.kv(), self.tries()?);
         let mut plan = Plan::new(kv, diff)?;
         let mut branches = TrieChanges::default();
         let count = |life: &_| plan.slot_counts.get(life).copied();
@@ -101,23 +120,24 @@ impl FileDb {
             true => self.meta.head.root,
             false => tries.update_accounts(kv, &plan.accounts, &mut branches)?,
         };
-        let mut batch = WriteBatch::new();
-        stage_state(&plan.accounts, &plan.slots, &mut batch);
+        let mut redo = Redo::default();
+        set_state(&plan.accounts, &plan.slots, &mut redo);
         for (hash, preimage) in &plan.preimages {
-            match preimage {
-                Preimage::Address(address) => {
-                    put(&mut batch, Table::Preimages, hash.as_slice(), address.as_slice());
+            let slot;
+            let bytes = match preimage {
+                Preimage::Address(address) => address.as_slice(),
+                Preimage::Slot(number) => {
+                    slot = number.to_be_bytes::<32>();
+                    &slot
                 }
-                Preimage::Slot(slot) => {
-                    let slot = slot.to_be_bytes::<32>();
-                    put(&mut batch, Table::Preimages, hash.as_slice(), &slot);
-                }
-            }
+            };
+            redo.set(Table::Preimages, hash.as_slice(), Some(bytes));
         }
+        let mut batch = WriteBatch::new();
         for (hash, code) in &diff.code {
             put(&mut batch, Table::Code, hash.as_slice(), code);
         }
-        Ok(Staged { plan, branches, root, batch })
+        Ok(Staged { plan, branches, root, redo, batch })
     }
 }
 
@@ -126,26 +146,18 @@ struct Staged {
     plan: Plan,
     branches: TrieChanges,
     root: B256,
+    redo: Redo,
     batch: WriteBatch,
 }
 
-/// Writes accounts and slots as they are after a change.
-pub(super) fn stage_state(
-    accounts: &[AccountChange],
-    slots: &[SlotChange],
-    batch: &mut WriteBatch,
-) {
+/// Sets accounts and slots to what they are after a change.
+pub(super) fn set_state(accounts: &[AccountChange], slots: &[SlotChange], redo: &mut Redo) {
     for account in accounts {
-        let key = account.hash.as_slice();
-        match account.new {
-            Some(record) => put(batch, Table::Accounts, key, &record.encode()),
-            None => batch.delete(Table::Accounts, key),
-        }
+        let body = account.new.map(|record| record.encode());
+        redo.set(Table::Accounts, account.hash.as_slice(), body.as_deref());
     }
     for slot in slots {
-        match slot.new.is_zero() {
-            true => batch.delete(Table::Storage, &slot.key),
-            false => put(batch, Table::Storage, &slot.key, &word_body(slot.new)),
-        }
+        let body = (!slot.new.is_zero()).then(|| word_body(slot.new));
+        redo.set(Table::Storage, &slot.key, body.as_deref());
     }
 }

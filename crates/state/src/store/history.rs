@@ -37,7 +37,12 @@ impl Tail {
         let mut keys = Vec::new();
         for block in first..=head {
             for entry in kv.iter(Table::Changes, &block.to_be_bytes(), None, Order::Forward)? {
-                keys.extend(Change::parse(kv, &entry?.0)?.index_key());
+                let key = entry?.0;
+                let change = Change::parse(kv, &key)?;
+                if change.kind == Kind::Redo {
+                    break;
+                }
+                keys.extend(change.index_key());
             }
             tail.push(block, std::mem::take(&mut keys));
         }
@@ -125,6 +130,7 @@ impl<'a> Change<'a> {
             Kind::Account => 32,
             Kind::Slot => 68,
             Kind::Ended => 36,
+            Kind::Redo | Kind::PastRedo => 4,
         };
         if key.len() != length {
             return Err(fault("a key of another length than its kind has"));
@@ -137,7 +143,7 @@ impl<'a> Change<'a> {
         match self.kind {
             Kind::Account => Some(IndexKey::account(&B256::from_slice(self.key))),
             Kind::Slot => SlotKey::try_from(self.key).ok().map(|key| IndexKey::slot(&key)),
-            Kind::Head | Kind::Ended => None,
+            Kind::Head | Kind::Ended | Kind::Redo | Kind::PastRedo => None,
         }
     }
 }
@@ -192,7 +198,7 @@ impl Then<'_> {
         key: &[u8],
         decode: impl Fn(&[u8]) -> Result<T, String>,
     ) -> Result<Option<Option<T>>, DbError> {
-        let kv = self.db.kv();
+        let kv = &self.db.kv();
         let absent_or = |body: &[u8]| match body {
             [] => Ok(None),
             body => decode(body).map(Some),

@@ -53,11 +53,15 @@ pub(super) enum Kind {
     Slot = 2,
     /// A life that ended in this block. There is no value.
     Ended = 3,
+    /// A run of the records that the block wrote, under its number u32. Kept for the newest blocks.
+    Redo = 4,
+    /// No record has it: the end of redos.
+    PastRedo = 5,
 }
 
 impl Kind {
     pub(super) fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Head, Self::Account, Self::Slot, Self::Ended]
+        [Self::Head, Self::Account, Self::Slot, Self::Ended, Self::Redo]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
     }

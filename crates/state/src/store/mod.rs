@@ -26,6 +26,7 @@ mod commit;
 mod history;
 mod keys;
 mod options;
+mod pending;
 mod plan;
 mod prune;
 mod read;
@@ -51,6 +52,7 @@ pub use options::{FileOptions, History};
 use crate::kv::{self, Access, Durability, KvReader, KvStore, Order, Table, WriteBatch};
 use history::{Tail, Then};
 use keys::{SlotKey, life, slot_hash, slot_key};
+use pending::{Layered, Pending};
 use read::{corrupt_at, entries, get, get_all, put};
 use record::{AccountRecord, array, word};
 use recover::{Meta, catch_up, initial, vet};
@@ -67,6 +69,8 @@ use tries::{Tries, for_each_word};
 pub struct FileDb {
     options: FileOptions,
     meta: Meta,
+    /// Accounts, slots and preimages that are not in their tables yet.
+    pending: Pending,
     /// Branches not on disk yet, and hot ones. Worked out by the first call that needs them.
     tries: OnceLock<Tries>,
     /// Keys that the newest blocks changed, likewise.
@@ -114,9 +118,11 @@ impl FileDb {
             kv.write(initial(), Durability::Synced)?;
         }
         vet(&*kv)?;
+        let meta = Meta::read(&*kv)?;
         Ok(Self {
             options,
-            meta: Meta::read(&*kv)?,
+            meta,
+            pending: Pending::replay(&*kv, meta.head.number())?,
             tries: OnceLock::new(),
             tail: OnceLock::new(),
             catching_up: Mutex::new(()),
@@ -137,8 +143,9 @@ impl FileDb {
         &*self.kv
     }
 
-    fn kv(&self) -> &dyn KvReader {
-        &*self.kv
+    /// The store with what waits to be written to its tables.
+    fn kv(&self) -> Layered<'_> {
+        Layered { kv: &*self.kv, pending: &self.pending }
     }
 
     /// The tries as of the head.
@@ -150,7 +157,7 @@ impl FileDb {
         if let Some(tries) = self.tries.get() {
             return Ok(tries);
         }
-        let tries = catch_up(self.kv(), &self.meta, &self.options)?;
+        let tries = catch_up(&self.kv(), &self.meta, &self.options)?;
         Ok(self.tries.get_or_init(|| tries))
     }
 
@@ -163,7 +170,7 @@ impl FileDb {
         if let Some(tail) = self.tail.get() {
             return Ok(tail);
         }
-        let tail = Tail::read(self.kv(), self.meta.head.number(), self.meta.floor)?;
+        let tail = Tail::read(&self.kv(), self.meta.head.number(), self.meta.floor)?;
         Ok(self.tail.get_or_init(|| tail))
     }
 
@@ -172,11 +179,11 @@ impl FileDb {
     }
 
     fn record(&self, hash: &B256) -> Result<Option<AccountRecord>, DbError> {
-        get(self.kv(), Table::Accounts, hash.as_slice(), AccountRecord::decode)
+        get(&self.kv(), Table::Accounts, hash.as_slice(), AccountRecord::decode)
     }
 
     fn word(&self, key: &SlotKey) -> Result<U256, DbError> {
-        Ok(get(self.kv(), Table::Storage, key, word)?.unwrap_or_default())
+        Ok(get(&self.kv(), Table::Storage, key, word)?.unwrap_or_default())
     }
 
     /// Checks that the state of block `number` can be read.
@@ -217,14 +224,14 @@ impl Database for FileDb {
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, DbError> {
-        let code = get(self.kv(), Table::Code, code_hash.as_slice(), |body| {
+        let code = get(&self.kv(), Table::Code, code_hash.as_slice(), |body| {
             Ok(Bytes::copy_from_slice(body))
         })?;
         code.ok_or(DbError::MissingCode { code_hash })
     }
 
     fn block_hash(&self, number: u64) -> Result<B256, DbError> {
-        let hash = get(self.kv(), Table::BlockHashes, &number.to_be_bytes(), array)?;
+        let hash = get(&self.kv(), Table::BlockHashes, &number.to_be_bytes(), array)?;
         hash.map(B256::new).ok_or(DbError::MissingBlockHash { number })
     }
 }
@@ -258,7 +265,7 @@ impl StateBackend for FileDb {
     }
 
     fn for_each_account(&self, from: B256, visit: &mut VisitAccount<'_>) -> Result<(), DbError> {
-        let kv = self.kv();
+        let kv = &self.kv();
         let start = Some(from.as_slice());
         let mut accounts =
             entries::<_, 32>(kv, Table::Accounts, &[], start, AccountRecord::decode)?;
@@ -283,7 +290,7 @@ impl StateBackend for FileDb {
         from: B256,
         visit: &mut VisitSlot<'_>,
     ) -> Result<(), DbError> {
-        let kv = self.kv();
+        let kv = &self.kv();
         let hash = keccak256(address);
         let Some(record) = self.record(&hash)?.filter(|record| record.slots > 0) else {
             return Ok(());

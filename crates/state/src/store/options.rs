@@ -20,6 +20,9 @@ pub struct FileOptions {
     pub durability: Durability,
     /// Bytes of the store that the engine may keep in memory.
     pub cache_bytes: usize,
+    /// Bytes of changed accounts and slots that may wait in memory to be written together. They are
+    /// on disk all the same, block by block.
+    pub pending_bytes: usize,
     /// Bytes of trie branches kept in memory beside those that are not on disk yet.
     pub trie_cache_bytes: usize,
     /// Bytes of trie branches that may wait in memory to be written together.
@@ -33,7 +36,8 @@ impl Default for FileOptions {
             access: Access::Create,
             history: History::default(),
             durability: Durability::Synced,
-            cache_bytes: 256 << 20,
+            cache_bytes: 192 << 20,
+            pending_bytes: 96 << 20,
             trie_cache_bytes: 64 << 20,
             trie_dirty_bytes: 64 << 20,
         }

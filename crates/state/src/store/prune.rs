@@ -9,7 +9,7 @@ use super::{
     read::exact,
     recover::Meta,
 };
-use crate::kv::{Order, Table, WriteBatch};
+use crate::kv::{KvReader, Order, Table, WriteBatch};
 
 /// Records that a commit deletes at most for each change it makes, so that pruning catches up.
 const STEPS_PER_CHANGE: usize = 3;
@@ -56,7 +56,7 @@ impl FileDb {
             History::Blocks(blocks) => last.min(number.saturating_sub(blocks)),
             History::Bytes(_) => last,
         };
-        let kv = self.kv();
+        let kv = &self.kv();
         let mut steps = STEPS + STEPS_PER_CHANGE * changes;
         for entry in kv.iter(Table::Changes, &[], Some(&self.pruned_to), Order::Forward)? {
             let (key, record) = entry?;
@@ -70,6 +70,10 @@ impl FileDb {
                     break;
                 }
                 meta.floor = change.block;
+            }
+            if change.kind == Kind::Redo {
+                // Ends with the batch.
+                continue;
             }
             if change.kind == Kind::Ended {
                 let life: Life = exact(kv, Table::Changes, change.key)?;
@@ -103,7 +107,7 @@ impl FileDb {
     ) -> Result<bool, DbError> {
         // Slots go last: as long as there is one, the incarnation is not given to another life.
         for table in [Table::TrieStorage, Table::Storage] {
-            for entry in self.kv().iter(table, life, None, Order::Forward)? {
+            for entry in self.kv.iter(table, life, None, Order::Forward)? {
                 if *steps == 0 {
                     return Ok(false);
                 }

@@ -158,6 +158,9 @@ impl Before {
             if change.block > last {
                 break;
             }
+            if change.kind == Kind::Redo {
+                continue;
+            }
             before.bytes += super::history::change_bytes(&key, &record);
             let body = open(kv, Table::Changes, &key, &record, |body| Ok(body.to_vec()))?;
             before.values.entry((change.kind, change.key.to_vec())).or_insert(body);

@@ -6,9 +6,10 @@ use zvm_core::{DbError, EMPTY_ROOT};
 
 use super::{
     FileDb,
-    commit::stage_state,
+    commit::set_state,
     history::{Change, stage_trim},
     keys::{Kind, change_key, life},
+    pending::{Pending, Redo},
     plan::{AccountChange, SlotChange},
     read::corrupt,
     recover::{Before, Meta},
@@ -36,7 +37,7 @@ impl FileDb {
     }
 
     fn unwind_step(&mut self, target: Option<u64>) -> Result<(), DbError> {
-        let kv = self.kv();
+        let kv = &self.kv();
         let tries = self.tries()?;
         let first = target.map_or(0, |target| target.saturating_add(1));
         let before = Before::read(kv, first, u64::MAX)?;
@@ -85,7 +86,11 @@ impl FileDb {
         }
 
         let mut batch = WriteBatch::new();
-        stage_state(&accounts, &slots, &mut batch);
+        // All that waits goes to its tables, where what goes back hides it.
+        self.pending.stage_all(&mut batch);
+        let mut redo = Redo::default();
+        set_state(&accounts, &slots, &mut redo);
+        redo.stage_records(&mut batch);
         batch.delete_range(Table::Changes, &change_key(first, Kind::Head, &[]), None);
         let index: BTreeSet<_> = before
             .values
@@ -110,6 +115,7 @@ impl FileDb {
         self.kv.write(batch, Durability::Synced)?;
 
         self.meta = meta;
+        self.pending = Pending::default();
         self.tail.take();
         if let Some(tries) = self.tries.get_mut() {
             tries.flushed(branches);
