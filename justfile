@@ -8,9 +8,9 @@ default:
 demo *ARGS:
     cargo xtask demo {{ARGS}}
 
-# every test, and the official fixtures if present
-test:
-    cargo xtask test
+# every test, and the official fixtures if present; --rocksdb adds state on RocksDB
+test *ARGS:
+    cargo xtask test {{ARGS}}
 
 # format, lints, tests and docs: what a change must pass
 check:

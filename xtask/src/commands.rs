@@ -5,7 +5,10 @@ use std::{
     process::Command,
 };
 
-use crate::step::{Failure, cargo, fixtures, root, run, succeeds};
+use crate::{
+    rocksdb,
+    step::{Failure, cargo, fixtures, root, run, succeeds},
+};
 
 /// The main job. Built in release, because what it prints is what a user will see every day.
 pub(crate) fn demo(args: &[String]) -> Result<(), Failure> {
@@ -18,9 +21,19 @@ pub(crate) fn demo(args: &[String]) -> Result<(), Failure> {
 ///
 /// Two profiles, so what both need is compiled twice. The release build is the default features of
 /// one binary, a small part of the whole, and it is the only way to test what is shipped.
-pub(crate) fn test(_: &[String]) -> Result<(), Failure> {
+pub(crate) fn test(args: &[String]) -> Result<(), Failure> {
+    let with_rocksdb = match args {
+        [] => false,
+        [flag] if flag == "--rocksdb" => true,
+        _ => return Err(Failure::Usage(format!("`test` takes --rocksdb, found {args:?}"))),
+    };
     need_c_compiler()?;
     run(&mut cargo(["test", "--workspace", "--no-fail-fast"]))?;
+    if with_rocksdb {
+        let mut test = cargo(["test", "--package", "zvm-state", "--features", "rocksdb"]);
+        rocksdb::prepare(&mut test)?;
+        run(&mut test)?;
+    }
     if fixtures().is_some() {
         conformance(&[])
     } else {

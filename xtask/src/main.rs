@@ -7,6 +7,7 @@
 mod commands;
 #[cfg(test)]
 mod house;
+mod rocksdb;
 mod step;
 
 use std::process::ExitCode;
@@ -32,8 +33,9 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "test",
-        usage: "",
-        about: "Run every test, doc test and bounded fuzz run, and the official fixtures if present",
+        usage: "[--rocksdb]",
+        about: "Run every test, doc test and bounded fuzz run, and the official fixtures if present; \
+            --rocksdb tests state on RocksDB too, whose C++ takes minutes to compile",
         run: commands::test,
     },
     Command {
