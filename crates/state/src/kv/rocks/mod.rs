@@ -3,6 +3,10 @@
 //! The folder is `state.rocksdb`. A batch is one record of RocksDB's write-ahead log, so a crash
 //! leaves all of it or none; [`Durability::Synced`] waits for the log, which has the batches before
 //! in it too. Every table is a column family.
+//!
+//! Files of tables are checksummed by the block. The newest batches are in the log alone, where
+//! RocksDB takes damage for the torn end that a crash leaves: the store then opens at an earlier
+//! batch, whole.
 
 mod error;
 mod read;
@@ -20,6 +24,7 @@ use zvm_core::DbError;
 use super::{
     Access, Durability, Entries, KvReader, KvStats, KvStore, Options, Order, Table, TableStats,
     WriteBatch,
+    copy::parts,
     folder::{Folder, corrupt, io_error},
 };
 use error::fault;
@@ -54,10 +59,7 @@ impl RocksKv {
         let folder = Arc::new(Folder::lock(folder, access)?);
         let (path, exists) = folder.find(FOLDER, access)?;
         if !exists {
-            folder.create(FOLDER, |draft| {
-                let db = Settings::new(0).create(draft)?;
-                write(&db, draft, initial, Durability::Synced)
-            })?;
+            folder.create(FOLDER, |draft| create(draft, [Ok(initial)]))?;
         }
         if !path.is_dir() {
             return Err(corrupt(&path, "not a folder"));
@@ -129,10 +131,12 @@ impl KvStore for RocksKv {
     fn checkpoint(&self, folder: &Path) -> Result<(), DbError> {
         let folder = Folder::lock(folder, Access::Create)?;
         folder.check_empty(FOLDER)?;
-        folder.create(FOLDER, |draft| {
-            Checkpoint::new(&self.shared.db)
+        folder.create(FOLDER, |draft| match self.access {
+            // RocksDB's own checkpoint would leave out what was replayed from the log.
+            Access::Read => create(draft, parts(self)),
+            Access::Write | Access::Create => Checkpoint::new(&self.shared.db)
                 .and_then(|checkpoint| checkpoint.create_checkpoint(draft))
-                .map_err(fault("copy", &self.shared.path))
+                .map_err(fault("copy", &self.shared.path)),
         })
     }
 
@@ -155,6 +159,18 @@ impl KvStore for RocksKv {
         let tables = Table::ALL.into_iter().map(table_stats).collect::<Result<_, DbError>>()?;
         Ok(KvStats { disk_bytes: disk_bytes(&self.shared.path)?, tables })
     }
+}
+
+/// Makes a store at `path` that holds `content`, on disk when this returns.
+fn create(
+    path: &Path,
+    content: impl IntoIterator<Item = Result<WriteBatch, DbError>>,
+) -> Result<(), DbError> {
+    let db = Settings::new(0).create(path)?;
+    for part in content {
+        write(&db, path, part?, Durability::Buffered)?;
+    }
+    write(&db, path, WriteBatch::new(), Durability::Synced)
 }
 
 /// Writes `batch` as one record of the log.
