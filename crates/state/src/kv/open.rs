@@ -44,8 +44,8 @@ pub struct Options<'a> {
     pub cache_bytes: usize,
     /// What a new store starts with. Made whole or not at all, so no store is without it.
     pub initial: WriteBatch,
-    /// Called with an existing store before anything of it is changed. An error ends the opening
-    /// and leaves the store as it is: this is the place to check the format version.
+    /// Called with the store, decrypted, before anything of it is changed. An error ends the
+    /// opening and leaves the store as it is: this is the place to check the format version.
     pub vet: &'a Vet<'a>,
     /// Encrypts the store, or decrypts one that was made with a key; `None` for one in clear.
     pub key: Option<&'a Key>,

@@ -97,6 +97,16 @@ impl FileDb {
 
     /// [`open`](Self::open) with options.
     pub fn open_with(folder: impl AsRef<Path>, options: FileOptions) -> Result<Self, DbError> {
+        Self::open_with_key(folder, options, None)
+    }
+
+    /// [`open_with`](Self::open_with) a key, under which a new store is encrypted. An old one
+    /// needs the key it was made with.
+    pub fn open_with_key(
+        folder: impl AsRef<Path>,
+        options: FileOptions,
+        key: Option<&kv::Key>,
+    ) -> Result<Self, DbError> {
         let kv = kv::open(
             options.engine,
             folder.as_ref(),
@@ -105,7 +115,7 @@ impl FileDb {
                 cache_bytes: options.cache_bytes,
                 initial: initial(),
                 vet: &vet,
-                ..kv::Options::default()
+                key,
             },
         )?;
         Self::over(kv, options)

@@ -1,9 +1,18 @@
+use std::cell::Cell;
+
 use tempfile::tempdir;
+use zvm_core::StateBackend;
 
 use super::*;
-use crate::kv::{
-    Access, Engine, compliance::check_store, compliance::entries, compliance::flip_bit,
-    open as open_kv, sim::SimDisk,
+use crate::{
+    FileDb, FileOptions,
+    compliance::check_backend,
+    kv::{
+        Access, Engine,
+        compliance::{check_store, entries, flip_bit},
+        open as open_kv,
+        sim::SimDisk,
+    },
 };
 
 fn with_key(key: &Key) -> Options<'_> {
@@ -154,4 +163,25 @@ fn the_record_cannot_be_seen_or_changed_from_above() {
     assert!(entries(&*store, Table::Meta, b"", None, Order::Forward).is_empty());
     drop(store);
     disk.open("store".as_ref(), with_key(&key)).unwrap();
+}
+
+#[test]
+fn an_encrypted_state_keeps_the_promises_of_a_backend() {
+    let home = tempdir().unwrap();
+    let key = Key::from_bytes([7; 32]);
+    let number = Cell::new(0);
+    let open = || -> Box<dyn StateBackend> {
+        let folder = home.path().join(number.get().to_string());
+        Box::new(FileDb::open_with_key(folder, FileOptions::default(), Some(&key)).unwrap())
+    };
+    check_backend(
+        || {
+            number.set(number.get() + 1);
+            open()
+        },
+        |backend| {
+            drop(backend);
+            open()
+        },
+    );
 }
