@@ -25,7 +25,8 @@ pub enum Engine {
 /// What a store is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
-    /// To be read. Nothing in the folder is changed, and other readers may have it open.
+    /// To be read. Nothing in the folder is changed but its lock file, and other readers may have it
+    /// open.
     Read,
     /// To be read and written. The store must exist.
     Write,
