@@ -1,7 +1,5 @@
 //! Opening the engine that a command asks for, and one execution on it.
 
-use std::path::Path;
-
 use anyhow::bail;
 use clap::Args;
 use zvm::{
@@ -46,9 +44,7 @@ impl DbArgs {
 
     /// Opens the database to read it: a mistyped path shall not make a new one.
     pub(crate) fn open_existing(&self, spec: SpecId) -> anyhow::Result<Zvm> {
-        if let DatabaseConfig::File { path } = &self.db
-            && !Path::new(path).exists()
-        {
+        if self.db.folder().is_some_and(|folder| !folder.exists()) {
             bail!("{}: no database here; `zvm deploy` makes one, --db names another", self.db);
         }
         self.open(spec)

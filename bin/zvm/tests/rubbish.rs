@@ -30,7 +30,7 @@ fn arguments_are_named() {
     place.run(["run", "00", "--value", "1eth"]).fails(2, "--value: \"1eth\" is no number");
     place.run(["account", "0x12"]).fails(2, "ADDRESS>: 1 bytes, expected an address of 20");
     place.run(["demo", "--db", "memory:"]).fails(2, "--db: memory: forgets");
-    place.run(["account", ADDRESS, "--db", "tape:x"]).fails(2, "unknown scheme \"tape\"");
+    place.run(["account", ADDRESS, "--db", "tape:x"]).fails(2, "at byte 0: no such scheme");
     let run = place.run(["wat"]);
     assert_eq!((run.code, run.stdout.as_str()), (2, ""));
 }

@@ -34,6 +34,6 @@ mod past;
 mod store;
 
 pub use cached::{CacheLimits, CacheStats, CachedDb, HitCount};
-pub use config::{DatabaseConfig, open};
+pub use config::{DatabaseConfig, KeySource, StoreConfig, open};
 pub use memory::MemoryDb;
 pub use store::{FileDb, FileOptions, History};

@@ -5,7 +5,10 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use zvm_core::DbError;
 
-use crate::kv::{Access, Durability, Engine};
+use crate::{
+    config::{parse_bytes, show_bytes},
+    kv::{Access, Durability, Engine},
+};
 
 /// How to open a [`FileDb`](crate::FileDb).
 #[derive(Clone, Copy, Debug)]
@@ -66,8 +69,6 @@ impl Default for History {
     }
 }
 
-const UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1)];
-
 impl FromStr for History {
     type Err = DbError;
 
@@ -78,9 +79,7 @@ impl FromStr for History {
         if let Ok(blocks) = text.parse() {
             return Ok(Self::Blocks(blocks));
         }
-        let bytes = UNITS.iter().find_map(|(unit, size)| {
-            text.strip_suffix(unit)?.trim_end().parse::<u64>().ok()?.checked_mul(*size)
-        });
+        let bytes = parse_bytes(text);
         bytes.map(Self::Bytes).ok_or_else(|| DbError::Config {
             config: text.to_owned(),
             what: "expected all, a number of blocks such as 128, or a size such as 512MiB".into(),
@@ -93,11 +92,7 @@ impl fmt::Display for History {
         match self {
             Self::All => f.write_str("all"),
             Self::Blocks(blocks) => write!(f, "{blocks}"),
-            Self::Bytes(bytes) => {
-                let fits = |(_, size): &&(&str, u64)| *bytes >= *size && bytes % size == 0;
-                let (unit, size) = UNITS.iter().rev().skip(1).find(fits).unwrap_or(&("B", 1));
-                write!(f, "{}{unit}", bytes / size)
-            }
+            Self::Bytes(bytes) => f.write_str(&show_bytes(*bytes)),
         }
     }
 }

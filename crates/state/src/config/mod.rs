@@ -1,0 +1,200 @@
+//! The factory: from a configuration to an open backend.
+
+mod parse;
+mod size;
+mod table;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::{
+    env,
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use zeroize::Zeroizing;
+use zvm_core::{DbError, StateBackend};
+
+use crate::{
+    CacheLimits, CachedDb, FileDb, FileOptions, History, MemoryDb,
+    kv::{Access, Durability, Engine, Key},
+};
+
+pub(crate) use size::{parse_bytes, show_bytes};
+
+/// Which backend to open, and how.
+///
+/// Written as a string, which is also what it serialises to:
+///
+/// | string | backend |
+/// |---|---|
+/// | `memory:` | a [`MemoryDb`] that starts empty |
+/// | `file:PATH`, `file:PATH?OPTIONS` | a [`FileDb`] in the folder `PATH`, on redb |
+/// | `rocksdb:PATH`, `rocksdb:PATH?OPTIONS` | the same on RocksDB (feature `rocksdb`) |
+/// | `cached(N):INNER`, `cached(N,BYTES):INNER` | a [`CachedDb`] over another backend |
+///
+/// Options are joined by `&`: `history=128`, `history=512MiB` or `history=all`;
+/// `durability=synced` or `buffered`; `cache=256MiB` for the engine; `readonly`; and one of
+/// `key-file=PATH`, `passphrase-file=PATH` and `passphrase-env=NAME`. In paths and values `?`, `&`
+/// and `%` are written `%3F`, `%26` and `%25`.
+///
+/// It deserialises from such a string, or from a table whose `kind` is one of `memory`, `file`,
+/// `rocksdb` and `cached`, with the options as fields.
+///
+/// ```
+/// use zvm_state::{DatabaseConfig, History};
+///
+/// let config: DatabaseConfig = "cached(100000):file:./state?history=512MiB&readonly".parse()?;
+/// let DatabaseConfig::Cached { inner, .. } = config else { panic!("expected a cache") };
+/// let DatabaseConfig::File(store) = *inner else { panic!("expected a file") };
+/// assert!(store.is_read_only);
+/// assert_eq!(store.history, History::Bytes(512 << 20));
+/// # Ok::<(), zvm_core::DbError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DatabaseConfig {
+    /// `memory:`.
+    #[default]
+    Memory,
+    /// `file:PATH`.
+    File(StoreConfig),
+    /// `rocksdb:PATH`.
+    RocksDb(StoreConfig),
+    /// `cached(N):INNER`.
+    Cached {
+        /// How much is kept.
+        limits: CacheLimits,
+        /// The backend behind.
+        inner: Box<DatabaseConfig>,
+    },
+}
+
+/// A store in a folder, and how to open it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// The folder, made on first use.
+    pub path: PathBuf,
+    /// How much of the past is kept.
+    pub history: History,
+    /// Whether a commit is on disk when it returns.
+    pub durability: Durability,
+    /// Bytes of the store that the engine may keep in memory.
+    pub cache_bytes: usize,
+    /// Whether the store is opened to be read only. It must exist then.
+    pub is_read_only: bool,
+    /// Where the key of an encrypted store is.
+    pub key: Option<KeySource>,
+}
+
+/// Where a key is to be found. The key itself is never part of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// A file with the key.
+    KeyFile(PathBuf),
+    /// A file with a passphrase; the end of its line is not part of it.
+    PassphraseFile(PathBuf),
+    /// An environment variable with a passphrase.
+    PassphraseEnv(String),
+}
+
+/// Longest passphrase file to read. A key of that length would be no better.
+const PASSPHRASE_BYTES_MAX: u64 = 64 << 10;
+
+impl StoreConfig {
+    /// A store in `path` with default options.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        let FileOptions { history, durability, cache_bytes, .. } = FileOptions::default();
+        let path = path.into();
+        Self { path, history, durability, cache_bytes, is_read_only: false, key: None }
+    }
+
+    fn open(&self, engine: Engine) -> Result<FileDb, DbError> {
+        let options = FileOptions {
+            engine,
+            access: if self.is_read_only { Access::Read } else { Access::Create },
+            history: self.history,
+            durability: self.durability,
+            cache_bytes: self.cache_bytes,
+            ..FileOptions::default()
+        };
+        let key = self.key.as_ref().map(KeySource::read).transpose()?;
+        FileDb::open_with_key(&self.path, options, key.as_ref())
+    }
+}
+
+impl KeySource {
+    /// Fetches the key.
+    pub fn read(&self) -> Result<Key, DbError> {
+        match self {
+            Self::KeyFile(path) => Key::from_file(path),
+            Self::PassphraseFile(path) => {
+                let fault = |source| DbError::Io {
+                    action: "read the passphrase",
+                    path: path.clone(),
+                    source,
+                };
+                let mut passphrase = Zeroizing::new(String::new());
+                File::open(path)
+                    .and_then(|file| {
+                        file.take(PASSPHRASE_BYTES_MAX).read_to_string(&mut passphrase)
+                    })
+                    .map_err(fault)?;
+                // `lines` would split a passphrase in two where `\r` is part of it.
+                let line = passphrase.strip_suffix('\n').unwrap_or(&passphrase);
+                let line = line.strip_suffix('\r').unwrap_or(line);
+                if line.is_empty() {
+                    return Err(fault(io::Error::new(io::ErrorKind::InvalidData, "empty")));
+                }
+                Ok(Key::from_passphrase(line))
+            }
+            Self::PassphraseEnv(name) => {
+                let passphrase = env::var(name).ok().filter(|passphrase| !passphrase.is_empty());
+                let passphrase = passphrase.ok_or_else(|| DbError::Config {
+                    config: format!("passphrase-env={name}"),
+                    what: "no passphrase in this environment variable".to_owned(),
+                })?;
+                Ok(Key::from_passphrase(passphrase))
+            }
+        }
+    }
+}
+
+impl DatabaseConfig {
+    /// The store in a folder, if there is one, below all caches.
+    #[must_use]
+    pub fn store(&self) -> Option<&StoreConfig> {
+        match self {
+            Self::Memory => None,
+            Self::File(store) | Self::RocksDb(store) => Some(store),
+            Self::Cached { inner, .. } => inner.store(),
+        }
+    }
+
+    /// The folder of [`store`](Self::store).
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.store().map(|store| store.path.as_path())
+    }
+}
+
+/// Opens the backend that `config` names.
+pub fn open(config: &DatabaseConfig) -> Result<Box<dyn StateBackend>, DbError> {
+    Ok(match config {
+        DatabaseConfig::Memory => Box::new(MemoryDb::new()),
+        DatabaseConfig::File(store) => Box::new(store.open(Engine::Redb)?),
+        #[cfg(feature = "rocksdb")]
+        DatabaseConfig::RocksDb(store) => Box::new(store.open(Engine::RocksDb)?),
+        #[cfg(not(feature = "rocksdb"))]
+        DatabaseConfig::RocksDb(_) => {
+            return Err(DbError::Config {
+                config: config.to_string(),
+                what: "rocksdb: is not in this build, which lacks the feature rocksdb".to_owned(),
+            });
+        }
+        DatabaseConfig::Cached { limits, inner } => Box::new(CachedDb::new(open(inner)?, *limits)),
+    })
+}

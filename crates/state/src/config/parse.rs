@@ -1,0 +1,209 @@
+//! From a string to a configuration, or to the place of the fault.
+
+use zvm_core::DbError;
+
+use super::{DatabaseConfig, KeySource, StoreConfig, parse_bytes, text::unescape};
+use crate::{CacheLimits, kv::Durability};
+
+/// Most caches over each other. One is useful.
+const CACHES_MAX: usize = 8;
+
+/// Most entries of a cache. Its table of keys must not outgrow what can be addressed.
+const ENTRIES_MAX: usize = 1 << 32;
+
+const SCHEMES: &str = "memory:, file:PATH, rocksdb:PATH or cached(N):INNER";
+const OPTIONS: &str = "history, durability, cache, readonly, key-file, passphrase-file or \
+                       passphrase-env";
+
+/// A part of the text that is wrong.
+struct Fault {
+    /// Byte at which it begins.
+    at: usize,
+    what: String,
+}
+
+/// Parses a whole configuration.
+pub(super) fn config(text: &str) -> Result<DatabaseConfig, DbError> {
+    parse(text).map_err(|Fault { at, what }| DbError::Config {
+        config: without_secrets(text),
+        what: format!("at byte {at}: {what}"),
+    })
+}
+
+/// Reads one option, such as `history` with `512MiB`, into `store`. `Err` says what was expected.
+pub(super) fn option(
+    store: &mut StoreConfig,
+    name: &str,
+    value: Option<&str>,
+) -> Result<(), OptionFault> {
+    let expected = |what: &str| OptionFault::Value(what.to_owned());
+    let text = || value.filter(|value| !value.is_empty()).map(unescape);
+    match name {
+        "history" => {
+            let history = text().and_then(|text| text.parse().ok());
+            let what = "all, a number of blocks such as 128, or a size such as 512MiB";
+            store.history = history.ok_or_else(|| expected(what))?;
+        }
+        "durability" => {
+            store.durability = match text().as_deref() {
+                Some("synced") => Durability::Synced,
+                Some("buffered") => Durability::Buffered,
+                _ => return Err(expected("synced or buffered")),
+            };
+        }
+        "cache" => {
+            let bytes = text().and_then(|text| parse_bytes(&text)?.try_into().ok());
+            store.cache_bytes = bytes.ok_or_else(|| expected("a size such as 256MiB"))?;
+        }
+        "readonly" if value.is_none() => store.is_read_only = true,
+        "readonly" => return Err(expected("no value")),
+        "key-file" | "passphrase-file" | "passphrase-env" => {
+            let value = text().ok_or_else(|| expected("a value"))?;
+            let source = match name {
+                "key-file" => KeySource::KeyFile(value.into()),
+                "passphrase-file" => KeySource::PassphraseFile(value.into()),
+                _ => KeySource::PassphraseEnv(value),
+            };
+            if store.key.replace(source).is_some() {
+                return Err(OptionFault::Name("a second key; expected one".to_owned()));
+            }
+        }
+        "key" | "passphrase" | "password" => {
+            let what = "a secret is never written here; expected key-file, passphrase-file or \
+                        passphrase-env";
+            return Err(OptionFault::Name(what.to_owned()));
+        }
+        _ => return Err(OptionFault::Name(format!("no such option; expected {OPTIONS}"))),
+    }
+    Ok(())
+}
+
+/// Which half of an option is wrong.
+pub(super) enum OptionFault {
+    /// Its name.
+    Name(String),
+    /// Its value; says what was expected.
+    Value(String),
+}
+
+fn parse(text: &str) -> Result<DatabaseConfig, Fault> {
+    let mut caches = Vec::new();
+    let mut at = 0;
+    let mut config = loop {
+        let rest = &text[at..];
+        if !rest.starts_with("cached") {
+            break plain(text, at)?;
+        }
+        if caches.len() == CACHES_MAX {
+            return Err(fault(at, format!("more than {CACHES_MAX} caches over each other")));
+        }
+        let (limits, length) = cached(rest, at)?;
+        caches.push(limits);
+        at += length;
+    };
+    for limits in caches.into_iter().rev() {
+        config = DatabaseConfig::Cached { limits, inner: Box::new(config) };
+    }
+    Ok(config)
+}
+
+/// `cached(N):` or `cached(N,BYTES):`, and its length. `rest` begins at byte `at` of the whole.
+fn cached(rest: &str, at: usize) -> Result<(CacheLimits, usize), Fault> {
+    let open = "cached".len();
+    let shape = "expected cached(N):INNER or cached(N,BYTES):INNER";
+    let Some(inside) = rest[open..].strip_prefix('(') else {
+        return Err(fault(at + open, shape));
+    };
+    let Some((inside, _)) = inside.split_once("):") else {
+        return Err(fault(at + open, format!("no \"):\" after \"(\"; {shape}")));
+    };
+    let inside_at = at + open + 1;
+    let (entries, bytes) = match inside.split_once(',') {
+        Some((entries, bytes)) => (entries, Some(bytes)),
+        None => (inside, None),
+    };
+    let mut limits = CacheLimits::entries(parse_entries(entries).ok_or_else(|| {
+        fault(inside_at, format!("{entries:?}, expected a number from 1 to {ENTRIES_MAX}"))
+    })?);
+    if let Some(bytes) = bytes {
+        limits.code_bytes = parse_bytes(bytes).ok_or_else(|| {
+            let at = inside_at + entries.len() + 1;
+            fault(at, format!("{bytes:?}, expected bytes of code such as 64MiB"))
+        })?;
+    }
+    Ok((limits, open + 1 + inside.len() + 2))
+}
+
+/// A number of entries within the limits.
+pub(super) fn parse_entries(text: &str) -> Option<usize> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    let entries = if is_number { text.parse().ok() } else { None };
+    entries.filter(|entries| (1..=ENTRIES_MAX).contains(entries))
+}
+
+/// Any scheme but a cache, from byte `at` of `text` to its end.
+fn plain(text: &str, at: usize) -> Result<DatabaseConfig, Fault> {
+    let Some((scheme, rest)) = text[at..].split_once(':') else {
+        return Err(fault(at, format!("no scheme; expected {SCHEMES}")));
+    };
+    let rest_at = at + scheme.len() + 1;
+    match scheme {
+        "memory" if rest.is_empty() => Ok(DatabaseConfig::Memory),
+        "memory" => Err(fault(rest_at, "expected nothing after memory:")),
+        "file" => store(rest, rest_at).map(DatabaseConfig::File),
+        "rocksdb" => store(rest, rest_at).map(DatabaseConfig::RocksDb),
+        "fork" | "net" => {
+            Err(fault(at, format!("{scheme}: is not in this build, it has {SCHEMES}")))
+        }
+        _ => Err(fault(at, format!("no such scheme; expected {SCHEMES}"))),
+    }
+}
+
+/// `PATH` or `PATH?OPTIONS`, which begins at byte `at`.
+fn store(text: &str, at: usize) -> Result<StoreConfig, Fault> {
+    let (path, options) = match text.split_once('?') {
+        Some((path, options)) => (path, Some(options)),
+        None => (text, None),
+    };
+    if path.is_empty() {
+        return Err(fault(at, "no path"));
+    }
+    let mut store = StoreConfig::new(unescape(path));
+    let mut seen = Vec::new();
+    let mut at = at + path.len() + 1;
+    for text in options.into_iter().flat_map(|options| options.split('&')) {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (text, None),
+        };
+        if seen.contains(&name) {
+            return Err(fault(at, format!("{name} comes twice")));
+        }
+        option(&mut store, name, value).map_err(|error| match error {
+            OptionFault::Name(what) => fault(at, what),
+            OptionFault::Value(expected) => {
+                fault(at + name.len() + 1, format!("{name}: expected {expected}"))
+            }
+        })?;
+        seen.push(name);
+        at += text.len() + 1;
+    }
+    Ok(store)
+}
+
+fn fault(at: usize, what: impl Into<String>) -> Fault {
+    Fault { at, what: what.into() }
+}
+
+/// The text with the values of all options that are not known to be harmless made unreadable, in
+/// case one was meant as a secret.
+fn without_secrets(text: &str) -> String {
+    let Some((before, options)) = text.split_once('?') else { return text.to_owned() };
+    let harmless =
+        ["history", "durability", "cache", "key-file", "passphrase-file", "passphrase-env"];
+    let shown = options.split('&').map(|option| match option.split_once('=') {
+        Some((name, _)) if !harmless.contains(&name) => format!("{name}=***"),
+        _ => option.to_owned(),
+    });
+    format!("{before}?{}", shown.collect::<Vec<_>>().join("&"))
+}

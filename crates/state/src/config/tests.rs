@@ -1,0 +1,212 @@
+//! Configurations in every form, and faults with their place.
+
+use proptest::{collection, option, prelude::*};
+use tempfile::tempdir;
+use zvm_core::{Address, U256};
+
+use super::*;
+
+fn parse(text: &str) -> DatabaseConfig {
+    text.parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn fault(text: &str) -> String {
+    text.parse::<DatabaseConfig>().unwrap_err().to_string()
+}
+
+#[test]
+fn strings_read_back_as_written() {
+    for text in [
+        "memory:",
+        "file:./state",
+        "file:C:\\state",
+        "file:/a%3Fb%25c",
+        "rocksdb:./state?history=all",
+        "file:./state?history=512MiB&readonly",
+        "file:./state?history=7&durability=buffered&cache=1GiB&readonly&key-file=/k%26",
+        "file:./state?passphrase-env=ZVM_PASSPHRASE",
+        "file:./state?passphrase-file=/secret",
+        "cached(100000):file:./state",
+        "cached(64,8MiB):cached(1):memory:",
+    ] {
+        let config = parse(text);
+        assert_eq!(config.to_string(), text);
+        let json = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<DatabaseConfig>(&json).unwrap(), config);
+    }
+}
+
+#[test]
+fn faults_are_named_with_their_place() {
+    for (text, expected) in [
+        ("", "at byte 0: no scheme"),
+        ("./state", "at byte 0: no scheme"),
+        ("memory:x", "at byte 7: expected nothing"),
+        ("file:", "at byte 5: no path"),
+        ("file:?readonly", "at byte 5: no path"),
+        ("files:./state", "at byte 0: no such scheme"),
+        ("fork:https://node@1", "at byte 0: fork: is not in this build"),
+        ("file:./state?", "at byte 13: no such option"),
+        ("file:./state?historie=1", "at byte 13: no such option"),
+        ("file:./state?history=some", "at byte 21: history: expected all"),
+        ("file:./state?readonly&durability=no", "at byte 33: durability: expected synced"),
+        ("file:./state?readonly=1", "at byte 22: readonly: expected no value"),
+        ("file:./state?readonly&readonly", "at byte 22: readonly comes twice"),
+        ("file:./state?key-file=a&passphrase-env=B", "at byte 24: a second key"),
+        ("file:./state?cache=99999999999999GiB", "at byte 19: cache: expected a size"),
+        ("cached:memory:", "at byte 6: expected cached(N)"),
+        ("cached(64", "at byte 6: no \"):\""),
+        ("cached(0):memory:", "at byte 7: \"0\", expected a number from 1"),
+        ("cached(+1):memory:", "at byte 7: \"+1\""),
+        ("cached(64,x):memory:", "at byte 10: \"x\", expected bytes"),
+        ("cached(64):", "at byte 11: no scheme"),
+        ("cached(64):cached(1):memory", "at byte 21: no scheme"),
+    ] {
+        let error = fault(text);
+        assert!(error.contains(expected), "{text}: {error}");
+        // Values of unknown options are not repeated.
+        let shown = text.replace("historie=1", "historie=***").replace("only=1", "only=***");
+        assert!(error.starts_with(&format!("database {shown:?}: ")), "{error}");
+    }
+    assert!(fault(&"cached(1):".repeat(100_000)).contains("at byte 80: more than 8 caches"));
+}
+
+#[test]
+fn a_secret_is_refused_and_not_repeated() {
+    for text in [
+        "file:./state?passphrase=hunter2",
+        "cached(9):file:./state?readonly&key=hunter2&readonly",
+        "file:./state?pasphrase=hunter2",
+    ] {
+        let error = text.parse::<DatabaseConfig>().unwrap_err();
+        for shown in [error.to_string(), format!("{error:?}")] {
+            assert!(!shown.contains("hunter2"), "{shown}");
+            assert!(shown.contains("=***"), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn tables_mean_what_strings_mean() {
+    for (table, text) in [
+        ("kind = 'memory'", "memory:"),
+        ("kind = 'file'\npath = './state'", "file:./state"),
+        (
+            "kind = 'rocksdb'\npath = 'a?b'\nhistory = 128\nreadonly = true",
+            "rocksdb:a%3Fb?readonly",
+        ),
+        (
+            "kind = 'file'\npath = 'a'\nhistory = '1GiB'\npassphrase-env = 'N%26'",
+            "file:a?history=1GiB&passphrase-env=N%2526",
+        ),
+        (
+            "kind = 'cached'\nentries = 10\ncode = '1MiB'\ninner = 'file:a'",
+            "cached(10,1MiB):file:a",
+        ),
+        ("kind = 'cached'\nentries = 10\n[inner]\nkind = 'file'\npath = 'a'", "cached(10):file:a"),
+    ] {
+        assert_eq!(toml::from_str::<DatabaseConfig>(table).unwrap(), parse(text), "{table}");
+    }
+    let json = r#"{"kind": "file", "path": "a", "durability": "buffered"}"#;
+    let config: DatabaseConfig = serde_json::from_str(json).unwrap();
+    assert_eq!(config, parse("file:a?durability=buffered"));
+}
+
+#[test]
+fn faults_of_tables_are_named() {
+    for (table, expected) in [
+        ("kind = 'files'", "unknown variant `files`"),
+        ("path = 'a'", "missing field `kind`"),
+        ("kind = 'file'", "no path"),
+        ("kind = 'file'\npath = 'a'\nhistori = 1", "unknown field `histori`"),
+        ("kind = 'file'\npath = 'a'\nhistory = 'x'", "history: expected all"),
+        ("kind = 'memory'\npath = 'a'", "path means nothing"),
+        ("kind = 'cached'\nentries = 0\ninner = 'memory:'", "entries: expected a number"),
+        ("kind = 'cached'\nentries = 1\ninner = 'memory'", "at byte 0: no scheme"),
+    ] {
+        let error = toml::from_str::<DatabaseConfig>(table).unwrap_err().to_string();
+        assert!(error.contains(expected), "{table}: {error}");
+    }
+}
+
+#[test]
+fn what_is_opened_is_what_was_asked_for() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("state").display().to_string();
+    let alice = Address::repeat_byte(0xa1);
+    let mut db = open(&parse(&format!("cached(10):file:{path}"))).unwrap();
+    db.batch().set_storage(alice, U256::from(1), U256::from(2)).commit().unwrap();
+    drop(db);
+
+    let config = parse(&format!("file:{path}?readonly"));
+    assert_eq!(config.folder(), Some(path.as_ref()));
+    let mut db = open(&config).unwrap();
+    assert_eq!(db.storage(alice, U256::from(1)).unwrap(), U256::from(2));
+    let refused = db.batch().delete_account(alice).commit();
+    assert!(matches!(refused, Err(DbError::ReadOnly { .. })), "{refused:?}");
+    let missing = parse(&format!("file:{path}-not?readonly"));
+    assert!(open(&missing).is_err());
+}
+
+#[test]
+fn an_encrypted_store_opens_with_its_passphrase_only() {
+    let folder = tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("right"), "correct horse\n").unwrap();
+    std::fs::write(path("wrong"), "battery staple").unwrap();
+    std::fs::write(path("empty"), "\n").unwrap();
+    let with = |name| parse(&format!("file:{}?passphrase-file={}", path("state"), path(name)));
+    drop(open(&with("right")).unwrap());
+    drop(open(&with("right")).unwrap());
+    let error = |config: &DatabaseConfig| open(config).map(|_| ()).unwrap_err();
+    assert!(matches!(error(&with("wrong")), DbError::WrongKey { .. }));
+    assert!(matches!(error(&with("empty")), DbError::Io { .. }));
+    assert!(matches!(error(&with("missing")), DbError::Io { .. }));
+    let plain = parse(&format!("file:{}", path("state")));
+    assert!(matches!(error(&plain), DbError::Encrypted { .. }));
+    let unset = parse(&format!("file:{}?passphrase-env=ZVM_TEST_NOT_SET", path("state")));
+    assert!(error(&unset).to_string().contains("passphrase-env=ZVM_TEST_NOT_SET"));
+}
+
+fn store() -> impl Strategy<Value = StoreConfig> {
+    let history = prop_oneof![
+        Just(History::All),
+        any::<u64>().prop_map(History::Blocks),
+        any::<u64>().prop_map(History::Bytes),
+    ];
+    let durability = prop_oneof![Just(Durability::Synced), Just(Durability::Buffered)];
+    let key = prop_oneof![
+        ".+".prop_map(|path| KeySource::KeyFile(path.into())),
+        ".+".prop_map(|path| KeySource::PassphraseFile(path.into())),
+        ".+".prop_map(KeySource::PassphraseEnv),
+    ];
+    let fields = (".+", history, durability, any::<usize>(), any::<bool>(), option::of(key));
+    fields.prop_map(|(path, history, durability, cache_bytes, is_read_only, key)| {
+        let path = path.into();
+        StoreConfig { path, history, durability, cache_bytes, is_read_only, key }
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_configuration_survives_its_string(
+        store in store(),
+        caches in collection::vec((1_usize..1 << 32, any::<u64>()), 0..9),
+    ) {
+        let mut config = DatabaseConfig::File(store);
+        for (entries, code_bytes) in caches.into_iter().take(8) {
+            let limits = CacheLimits { entries, code_bytes };
+            config = DatabaseConfig::Cached { limits, inner: Box::new(config) };
+        }
+        prop_assert_eq!(parse(&config.to_string()), config);
+    }
+
+    #[test]
+    fn any_text_is_read_or_refused(text in any::<String>(), rest in ".{0,20}[?&=%(),:0-9]{0,9}") {
+        for text in [text, format!("cached({rest}"), format!("file:{rest}"), rest] {
+            if let Ok(config) = text.parse::<DatabaseConfig>() {
+                prop_assert_eq!(parse(&config.to_string()), config);
+            }
+        }
+    }
+}
