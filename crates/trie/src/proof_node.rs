@@ -123,8 +123,9 @@ pub(crate) enum Next<'n> {
 }
 
 impl<'n> Node<'n> {
-    pub(crate) fn decode(node: &'n [u8], is_root: bool) -> Result<Self, NodeError> {
-        if is_root && node == [alloy_rlp::EMPTY_STRING_CODE] {
+    /// Reads a node that hangs `depth` nibbles down, and the nodes within it.
+    pub(crate) fn decode(node: &'n [u8], depth: usize) -> Result<Self, NodeError> {
+        if depth == 0 && node == [alloy_rlp::EMPTY_STRING_CODE] {
             return Ok(Self::Empty);
         }
         let mut rest = node;
@@ -144,36 +145,47 @@ impl<'n> Node<'n> {
             count += 1;
         }
         match count {
-            2 => Self::short(&items[0], &items[1]),
-            17 => Self::branch(&items),
+            2 => Self::short(&items[0], &items[1], depth),
+            17 => Self::branch(&items, depth),
             found => Err(NodeError::ItemCount { found }),
         }
     }
 
     /// A leaf or an extension.
-    fn short(path: &Item<'n>, second: &Item<'n>) -> Result<Self, NodeError> {
+    fn short(path: &Item<'n>, second: &Item<'n>, depth: usize) -> Result<Self, NodeError> {
         let (path, is_leaf) = HexPrefix::decode(path.string(0)?)?;
         if is_leaf {
             let value = second.string(1)?;
             if value.is_empty() {
                 return Err(NodeError::EmptyValue);
             }
+            if depth + path.len() != 64 {
+                return Err(NodeError::Depth { depth, nibbles: path.len() });
+            }
             return Ok(Self::Leaf { path, value });
         }
         if path.len() == 0 {
             return Err(NodeError::EmptyExtension);
         }
-        let child = second.reference(1)?.ok_or(NodeError::Reference { item: 1, length: 0 })?;
+        if depth + path.len() >= 64 {
+            return Err(NodeError::Depth { depth, nibbles: path.len() });
+        }
+        let child = second
+            .reference(1, depth + path.len())?
+            .ok_or(NodeError::Reference { item: 1, length: 0 })?;
         Ok(Self::Extension { path, child })
     }
 
-    fn branch(items: &[Item<'n>; 17]) -> Result<Self, NodeError> {
-        let mut children = [None; 16];
-        for (index, child) in children.iter_mut().enumerate() {
-            *child = items[index].reference(index)?;
+    fn branch(items: &[Item<'n>; 17], depth: usize) -> Result<Self, NodeError> {
+        if depth >= 64 {
+            return Err(NodeError::Depth { depth, nibbles: 1 });
         }
         if !items[16].string(16)?.is_empty() {
             return Err(NodeError::BranchValue);
+        }
+        let mut children = [None; 16];
+        for (index, child) in children.iter_mut().enumerate() {
+            *child = items[index].reference(index, depth + 1)?;
         }
         match children.iter().flatten().count() {
             found @ (0 | 1) => Err(NodeError::FewChildren { found }),
@@ -181,27 +193,24 @@ impl<'n> Node<'n> {
         }
     }
 
-    pub(crate) fn step(self, path: &mut Path) -> Result<Next<'n>, NodeError> {
-        let depth = path.at;
-        Ok(match self {
+    pub(crate) fn step(self, path: &mut Path) -> Next<'n> {
+        match self {
             Self::Empty => Next::End(None),
             Self::Leaf { path: nibbles, value } => {
-                if depth + nibbles.len() != 64 {
-                    return Err(NodeError::Depth { depth, nibbles: nibbles.len() });
-                }
                 Next::End(path.follow(&nibbles).then_some(value))
             }
             Self::Extension { path: nibbles, child } => {
-                if depth + nibbles.len() >= 64 {
-                    return Err(NodeError::Depth { depth, nibbles: nibbles.len() });
+                if path.follow(&nibbles) {
+                    child.into()
+                } else {
+                    Next::End(None)
                 }
-                if path.follow(&nibbles) { child.into() } else { Next::End(None) }
             }
             Self::Branch { children } => {
-                let nibble = path.next().ok_or(NodeError::Depth { depth, nibbles: 1 })?;
-                children[usize::from(nibble)].map_or(Next::End(None), Into::into)
+                let child = path.next().and_then(|nibble| children[usize::from(nibble)]);
+                child.map_or(Next::End(None), Into::into)
             }
-        })
+        }
     }
 }
 
@@ -240,13 +249,13 @@ impl<'n> Item<'n> {
     }
 
     /// A child, or `None` if there is none.
-    fn reference(&self, item: usize) -> Result<Option<Reference<'n>>, NodeError> {
+    fn reference(&self, item: usize, depth: usize) -> Result<Option<Reference<'n>>, NodeError> {
         match (self.is_list, self.payload.len()) {
             (false, 0) => Ok(None),
             (false, 32) => Ok(Some(Reference::Hash(B256::from_slice(self.payload)))),
             (true, _) if self.all.len() < 32 => {
                 // Whether or not the key leads there. 31 bytes bound the recursion.
-                Node::decode(self.all, false)?;
+                Node::decode(self.all, depth)?;
                 Ok(Some(Reference::Inline(self.all)))
             }
             _ => Err(NodeError::Reference { item, length: self.all.len() }),

@@ -30,12 +30,12 @@ pub fn verify_proof<N: AsRef<[u8]>>(
     let mut is_below_extension = false;
     let value = loop {
         let at_node = |error| ProofError::Node { index, error };
-        let decoded = Node::decode(node, index == 0).map_err(at_node)?;
+        let decoded = Node::decode(node, path.at).map_err(at_node)?;
         if is_below_extension && !matches!(decoded, Node::Branch { .. }) {
             return Err(at_node(NodeError::ExtensionChild));
         }
         is_below_extension = matches!(decoded, Node::Extension { .. });
-        match decoded.step(&mut path).map_err(at_node)? {
+        match decoded.step(&mut path) {
             Next::End(value) => break value,
             Next::Inline(child) => node = child,
             Next::Hash(hash) => {
@@ -177,22 +177,21 @@ mod tests {
         let leaves = [0xd5, 0xc2, 0x20, 0x61, 0xc2, 0x20, 0x61];
         let with_value = [&leaves[..], &[0x80; 14], b"v"].concat();
         assert_eq!(node_error(&with_value), NodeError::BranchValue);
-        // An extension over nibble 6 above the leaf of nibble 1, which is within it.
-        let over_leaf = node_error(&[0xc4, 0x16, 0xc2, 0x31, b'b']);
-        assert_eq!(over_leaf, NodeError::ExtensionChild);
+        // An extension over 63 nibbles above a leaf of one, which is within it.
+        let path = [&[0xa0, 0x16, 0x10][..], &[0; 30]].concat();
+        let over_leaf = [&[0xe4][..], &path, &[0xc2, 0x30, b'b']].concat();
+        assert_eq!(node_error(&over_leaf), NodeError::ExtensionChild);
         // A leaf of one nibble at the root.
         assert_eq!(node_error(&[0xc2, 0x36, b'b']), NodeError::Depth { depth: 0, nibbles: 1 });
     }
 
     #[test]
     fn a_node_that_fits_into_its_parent_is_not_accepted_by_hash() {
-        // Under nibble 0 a leaf within the branch, under nibble 6 one by its hash.
-        let mut root = vec![0xf3, 0xc2, 0x31, b'x'];
-        root.extend([0x80; 5]);
-        root.push(0xa0);
-        root.extend(keccak256([0xc2, 0x31, b'b']));
-        root.extend([0x80; 10]);
-        let proof = [&root[..], &[0xc2, 0x31, b'b']];
+        // A branch of two leaves below 63 nibbles fits into the extension above it.
+        let branch = [&[0xd5, 0xc2, 0x20, 0x61, 0xc2, 0x20, 0x61][..], &[0x80; 15]].concat();
+        let path = [&[0xa0, 0x16, 0x10][..], &[0; 30]].concat();
+        let root = [&[0xf8, 0x42][..], &path, &[0xa0], keccak256(&branch).as_slice()].concat();
+        let proof = [root.clone(), branch];
         let short = ProofError::Node { index: 1, error: NodeError::Short };
         assert_eq!(verify_proof(keccak256(&root), key(), &proof), Err(short));
     }
