@@ -149,6 +149,9 @@ pub trait KvStore: KvReader {
     /// Writes all of `batch` or, if this fails, none of it.
     ///
     /// An empty batch that is [`Durability::Synced`] puts the batches before it on disk.
+    ///
+    /// After a refusal of the disk the store can be read as it was before, but an engine may take
+    /// no more writes until the store is opened again.
     fn write(&mut self, batch: WriteBatch, durability: Durability) -> Result<(), DbError>;
 
     /// The content as it is now, whatever is written later.
