@@ -27,13 +27,16 @@ mod cached;
 #[cfg(any(test, feature = "test-support"))]
 pub mod compliance;
 mod config;
+mod draft;
 pub mod dump;
 pub mod kv;
 mod memory;
+mod migrate;
 mod past;
 mod store;
 
 pub use cached::{CacheLimits, CacheStats, CachedDb, HitCount};
 pub use config::{DatabaseConfig, KeySource, StoreConfig, open};
 pub use memory::MemoryDb;
+pub use migrate::{Copied, MigrateError, copy, migrate};
 pub use store::{FileDb, FileOptions, History};

@@ -9,6 +9,7 @@ use flate2::bufread::MultiGzDecoder;
 use zvm_core::{B256, BlockId, StateBackend};
 
 use super::{LoadError, Seeder, document, hexed::Hexed, lines};
+use crate::{config::DatabaseConfig, draft::Draft};
 
 /// How much of a text is looked at to tell what it is.
 const HEAD_BYTES: u64 = 4096;
@@ -32,7 +33,7 @@ pub struct Loaded {
 /// `text` is a dump of this program, a geth `genesis.json`, or what anvil's `anvil_dumpState` and
 /// `--dump-state` write; which, it says itself. The root of a dump is verified before the state
 /// is given its block. After an error the target may hold a part of the state, still without a
-/// block, and is to be thrown away.
+/// block, and is to be thrown away; [`load_new`] does that for a store in a folder.
 pub fn load(text: impl Read, target: &mut dyn StateBackend) -> Result<Loaded, LoadError> {
     if !is_empty(target)? {
         return Err(LoadError::NotEmpty);
@@ -61,8 +62,25 @@ pub fn load(text: impl Read, target: &mut dyn StateBackend) -> Result<Loaded, Lo
     Ok(loaded)
 }
 
+/// Loads a state into the store that `config` names, where there must be nothing yet.
+///
+/// The store is made in a folder beside, `PATH.loading`, that takes its name when the state is
+/// complete. After an error there is neither; what a crash has left is removed by the next call.
+pub fn load_new(text: impl Read, config: &DatabaseConfig) -> Result<Loaded, LoadError> {
+    let draft = Draft::new(config, ".loading")?;
+    draft.discard()?;
+    let loaded =
+        draft.open().map_err(LoadError::from).and_then(|mut store| load(text, &mut *store));
+    match loaded {
+        Ok(_) => draft.finish()?,
+        // What went wrong is worth more than that the draft cannot be removed either.
+        Err(_) => drop(draft.discard()),
+    }
+    loaded
+}
+
 /// Whether a backend has no block and no account.
-pub(crate) fn is_empty(backend: &dyn StateBackend) -> Result<bool, LoadError> {
+fn is_empty(backend: &dyn StateBackend) -> Result<bool, LoadError> {
     let mut is_empty = backend.head()? == BlockId::default();
     backend.for_each_account(B256::ZERO, &mut |_, _, _| {
         is_empty = false;

@@ -30,7 +30,7 @@ mod write;
 mod tests;
 
 pub use error::{DumpError, LoadError};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_new};
 pub use write::{Dumped, dump};
 
 pub(crate) use seeder::Seeder;

@@ -65,6 +65,11 @@ impl<'a> Seeder<'a> {
         self.weigh(SLOT_BYTES)
     }
 
+    /// Takes the hash of a block.
+    pub(crate) fn block_hash(&mut self, number: u64, hash: B256) -> Result<(), DbError> {
+        self.target.set_block_hash(number, hash)
+    }
+
     /// Passes on what is left, and answers the root of it all.
     pub(crate) fn root(&mut self) -> Result<B256, DbError> {
         self.pass_on()?;

@@ -8,7 +8,7 @@ use tempfile::tempdir;
 use zvm_core::{AccountInfo, Address, B256, BlockId, Bytes, StateBackend, U256, b256, hex};
 
 use super::*;
-use crate::{CacheLimits, CachedDb, FileDb, MemoryDb};
+use crate::{CacheLimits, CachedDb, DatabaseConfig, FileDb, MemoryDb, StoreConfig};
 
 const BLOCK: BlockId = BlockId { number: 7, hash: B256::repeat_byte(0x77) };
 
@@ -226,6 +226,21 @@ fn what_anvil_dumps_loads_with_the_root_that_anvil_says() {
         );
         assert_eq!(result.block.number, 3, "{name}");
     }
+}
+
+#[test]
+fn a_new_store_is_there_when_it_is_whole_and_not_before() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("state");
+    let config = DatabaseConfig::File(StoreConfig::new(&path));
+    let dump = text(&sample());
+    let cut = &dump[..dump.len() / 2];
+    assert!(load_new(cut.as_bytes(), &config).is_err());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    load_new(dump.as_bytes(), &config).unwrap();
+    assert_eq!(text(&*crate::open(&config).unwrap()), dump);
+    let again = load_new(dump.as_bytes(), &config).unwrap_err().to_string();
+    assert!(again.contains("cannot make a database here"), "{again}");
 }
 
 #[test]

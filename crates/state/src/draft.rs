@@ -1,0 +1,95 @@
+//! A store in the making: a folder beside the one it will be.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use zvm_core::{DbError, StateBackend};
+
+use crate::config::{DatabaseConfig, open};
+
+/// A store that gets its name when it is complete, so that there is a whole one or none.
+pub(crate) struct Draft {
+    /// As configured, but in the folder of the draft and without caches.
+    config: DatabaseConfig,
+    /// The folder of the draft.
+    draft: PathBuf,
+    /// The folder it will be.
+    path: PathBuf,
+}
+
+impl Draft {
+    /// A draft of the store that `config` names, in its folder with `suffix` after the name. There
+    /// must be nothing in the folder itself.
+    pub(crate) fn new(config: &DatabaseConfig, suffix: &str) -> Result<Self, DbError> {
+        let Some(path) = config.folder().map(Path::to_owned) else {
+            let action = "keep what it is given; a folder is needed";
+            return Err(DbError::Unsupported { backend: "memory:", action });
+        };
+        let is_free = match fs::read_dir(&path) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            Err(error) => return Err(fault("read", &path)(error)),
+        };
+        if !is_free {
+            let action = "make a database here";
+            return Err(fault(action, &path)(io::ErrorKind::DirectoryNotEmpty.into()));
+        }
+        let Some(name) = path.file_name() else {
+            let action = "make a database here";
+            return Err(fault(action, &path)(io::ErrorKind::InvalidInput.into()));
+        };
+        let mut name = name.to_owned();
+        name.push(suffix);
+        let draft = path.with_file_name(name);
+        Ok(Self { config: within(config, &draft), draft, path })
+    }
+
+    /// The folder of the draft.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.draft
+    }
+
+    /// Opens the draft, making it where there is none.
+    pub(crate) fn open(&self) -> Result<Box<dyn StateBackend>, DbError> {
+        open(&self.config)
+    }
+
+    /// Gives the draft, which must be closed, its name.
+    pub(crate) fn finish(self) -> Result<(), DbError> {
+        fs::rename(&self.draft, &self.path).map_err(fault("rename to its name", &self.draft))?;
+        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        // A rename is on disk when the folder around it is.
+        File::open(parent).and_then(|folder| folder.sync_all()).map_err(fault("sync", parent))
+    }
+
+    /// Removes the draft, if there is one.
+    pub(crate) fn discard(&self) -> Result<(), DbError> {
+        match fs::remove_dir_all(&self.draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(fault("remove", &self.draft)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The store of `config` in another folder, to be written to.
+fn within(config: &DatabaseConfig, folder: &Path) -> DatabaseConfig {
+    let mut config = config.clone();
+    while let DatabaseConfig::Cached { inner, .. } = config {
+        config = *inner;
+    }
+    if let DatabaseConfig::File(store) | DatabaseConfig::RocksDb(store) = &mut config {
+        store.path = folder.to_owned();
+        store.is_read_only = false;
+    }
+    config
+}
+
+fn fault<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> DbError + 'a {
+    move |source| DbError::Io { action, path: path.to_owned(), source }
+}
