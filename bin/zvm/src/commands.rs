@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{account, bench, demo, disasm, interact, output::Output, run, statetest};
+use crate::{account, bench, db, demo, disasm, interact, output::Output, run, statetest};
 
 /// Runs, deploys and calls Ethereum contracts on an embedded database.
 #[derive(Debug, Parser)]
@@ -33,6 +33,9 @@ pub(crate) enum Command {
     Disasm(disasm::DisasmArgs),
     /// Execute official state tests: folders, JSON files and .tar.zst archives
     Statetest(statetest::StateTestArgs),
+    /// Look at whole databases, and move their state out, in and elsewhere
+    #[command(subcommand)]
+    Db(db::DbCommand),
     /// Deploy a token, use it, and read it back from a reopened database
     Demo(demo::DemoArgs),
     /// Measure how long the transactions of state tests take
@@ -55,6 +58,7 @@ impl Command {
             Self::Storage(args) => account::storage(&args),
             Self::Disasm(args) => disasm::run(&args),
             Self::Statetest(args) => statetest::run(args),
+            Self::Db(command) => command.run(),
             Self::Demo(args) => demo::run(&args),
             Self::Bench(args) => bench::run(&args),
             Self::Completions { shell } => completions(shell),

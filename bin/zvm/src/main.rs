@@ -8,6 +8,7 @@ mod account;
 mod artifact;
 mod bench;
 mod commands;
+mod db;
 mod demo;
 mod disasm;
 mod engine;

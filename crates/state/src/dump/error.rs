@@ -64,6 +64,8 @@ impl LoadError {
         let text = error.to_string();
         let place = format!(" at line {line} column {column}");
         let what = text.strip_suffix(&place).unwrap_or(&text).to_owned();
+        // The parser has looked one byte ahead: a value that ends its line is at fault there.
+        let line = if column == 0 { line.saturating_sub(1).max(1) } else { line };
         Self::Text { line: first + line.saturating_sub(1), column, what }
     }
 }

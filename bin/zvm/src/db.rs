@@ -1,0 +1,274 @@
+//! `zvm db`: whole databases. Looking at them, and moving their state out, in and elsewhere.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, IsTerminal, Read},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use zvm::{B256, DatabaseConfig};
+use zvm_state::{
+    dump::{self, LoadError},
+    migrate, open,
+};
+
+use crate::{engine::DbArgs, failure::usage, output::Output};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DbCommand {
+    /// Open a database, making an empty one where there is none
+    Open(OpenArgs),
+    /// Show block, state root and size
+    Stat(StatArgs),
+    /// Write the state as JSON lines: equal states are equal bytes
+    Dump(DumpArgs),
+    /// Make a database from a dump, a geth genesis.json or a state dumped by anvil
+    Load(LoadArgs),
+    /// Copy the present state into a new database; continues what was interrupted
+    Migrate(MigrateArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OpenArgs {
+    #[command(flatten)]
+    db: DbArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatArgs {
+    #[command(flatten)]
+    db: DbArgs,
+    /// Count accounts and slots, which reads all of them
+    #[arg(long)]
+    count: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DumpArgs {
+    #[command(flatten)]
+    db: DbArgs,
+    /// File to write; there is a whole one or none [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Print what was dumped as one JSON object; needs --output
+    #[arg(long, requires = "output")]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoadArgs {
+    /// What to load, gzip or not; - is standard input
+    #[arg(value_name = "FILE")]
+    input: PathBuf,
+    #[command(flatten)]
+    db: DbArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArgs {
+    /// Database to copy, such as file:./state
+    from: DatabaseConfig,
+    /// Database to make, such as file:./copy
+    to: DatabaseConfig,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl DbCommand {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Open(args) => {
+                let facts = stat(&args.db.db, false)?;
+                show(&facts, args.json)?;
+            }
+            Self::Stat(args) => {
+                let facts = stat(&existing(&args.db.db)?, args.count)?;
+                show(&facts, args.json)?;
+            }
+            Self::Dump(args) => dump(&args)?,
+            Self::Load(args) => load(&args)?,
+            Self::Migrate(args) => migrate_to(&args)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What there is to say of a database.
+fn stat(config: &DatabaseConfig, count: bool) -> anyhow::Result<Vec<(&'static str, Value)>> {
+    let db = open(config)?;
+    let (head, root) = (db.head()?, db.state_root()?);
+    let mut facts = vec![
+        ("database", json!(config.to_string())),
+        ("block", json!(head.number)),
+        ("block_hash", json!(head.hash)),
+        ("state_root", json!(root)),
+    ];
+    if let Some(folder) = config.folder() {
+        facts.push(("bytes_on_disk", json!(bytes_in(folder)?)));
+    }
+    if count {
+        let bar = walk_bar("counting");
+        let counted = dump::dump(&*db, &mut io::sink(), |hash| advance(&bar, hash))?;
+        bar.finish_and_clear();
+        facts.push(("accounts", json!(counted.accounts)));
+        facts.push(("slots", json!(counted.slots)));
+    }
+    Ok(facts)
+}
+
+fn dump(args: &DumpArgs) -> anyhow::Result<()> {
+    let db = open(&existing(&args.db.db)?)?;
+    let Some(path) = &args.output else {
+        // The bar would run through the lines.
+        let bar = match io::stdout().is_terminal() {
+            true => ProgressBar::hidden(),
+            false => walk_bar("dumping"),
+        };
+        let mut out = BufWriter::new(io::stdout().lock());
+        dump::dump(&*db, &mut out, |hash| advance(&bar, hash))?;
+        bar.finish_and_clear();
+        return Ok(());
+    };
+    let name = path.display();
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")));
+    let file = file.with_context(|| format!("{name}: cannot write"))?;
+    let bar = walk_bar("dumping");
+    let mut out = BufWriter::new(file);
+    let dumped = dump::dump(&*db, &mut out, |hash| advance(&bar, hash))
+        .with_context(|| format!("{name}: cannot dump"))?;
+    bar.finish_and_clear();
+    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.as_file().sync_all().with_context(|| format!("{name}: cannot write"))?;
+    file.persist(path)
+        .map_err(|error| error.error)
+        .with_context(|| format!("{name}: cannot write"))?;
+    let facts = [
+        ("file", json!(name.to_string())),
+        ("block", json!(dumped.block.number)),
+        ("state_root", json!(dumped.root)),
+        ("accounts", json!(dumped.accounts)),
+        ("slots", json!(dumped.slots)),
+    ];
+    show(&facts, args.json)
+}
+
+fn load(args: &LoadArgs) -> anyhow::Result<()> {
+    let is_stdin = args.input.as_os_str() == "-";
+    let name = if is_stdin { "standard input".into() } else { args.input.display().to_string() };
+    let (text, bar): (Box<dyn Read>, _) = if is_stdin {
+        (Box::new(io::stdin().lock()), ProgressBar::hidden())
+    } else {
+        let file = File::open(&args.input).with_context(|| format!("{name}: cannot open"))?;
+        let bytes = file.metadata().map(|file| file.len()).unwrap_or_default();
+        let bar = styled(ProgressBar::new(bytes), "loading");
+        (Box::new(bar.wrap_read(file)), bar)
+    };
+    let result = dump::load_new(text, &args.db.db);
+    bar.finish_and_clear();
+    let loaded = result.map_err(|error| match error {
+        LoadError::Text { .. } | LoadError::Root { .. } => usage(format!("{name}: {error}")),
+        LoadError::Read(_) => anyhow::Error::new(error).context(name),
+        error => error.into(),
+    })?;
+    let facts = [
+        ("database", json!(args.db.db.to_string())),
+        ("block", json!(loaded.block.number)),
+        ("state_root", json!(loaded.root)),
+        ("accounts", json!(loaded.accounts)),
+        ("slots", json!(loaded.slots)),
+    ];
+    show(&facts, args.json)
+}
+
+fn migrate_to(args: &MigrateArgs) -> anyhow::Result<()> {
+    let from = open(&existing(&args.from)?)?;
+    let bar = walk_bar("copying");
+    let copied = migrate(&*from, &args.to, |hash| advance(&bar, hash))?;
+    bar.finish_and_clear();
+    let facts = [
+        ("database", json!(args.to.to_string())),
+        ("block", json!(copied.block.number)),
+        ("state_root", json!(copied.root)),
+        ("accounts", json!(copied.accounts)),
+        ("slots", json!(copied.slots)),
+        ("continued", json!(copied.is_continued)),
+    ];
+    show(&facts, args.json)
+}
+
+/// The database to be read only, if it is there: a mistyped path shall not make a new one.
+fn existing(config: &DatabaseConfig) -> anyhow::Result<DatabaseConfig> {
+    if config.folder().is_some_and(|folder| !folder.exists()) {
+        bail!("{config}: no database here");
+    }
+    let mut config = config.clone();
+    let mut inner = &mut config;
+    while let DatabaseConfig::Cached { inner: next, .. } = inner {
+        inner = next;
+    }
+    if let DatabaseConfig::File(store) | DatabaseConfig::RocksDb(store) = inner {
+        store.is_read_only = true;
+    }
+    Ok(config)
+}
+
+fn show(facts: &[(&str, Value)], as_json: bool) -> anyhow::Result<()> {
+    let mut out = Output::stdout();
+    if as_json {
+        let object = facts.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        out.json(&Value::Object(object.collect()))?;
+    } else {
+        for (name, value) in facts {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            out.field(&name.replace('_', " "), text)?;
+        }
+    }
+    Ok(out.finish()?)
+}
+
+/// Bytes of all files in a folder and those in it.
+fn bytes_in(folder: &Path) -> anyhow::Result<u64> {
+    let fault = || format!("{}: cannot read", folder.display());
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder).with_context(fault)? {
+        let entry = entry.with_context(fault)?;
+        let metadata = entry.metadata().with_context(fault)?;
+        bytes += if metadata.is_dir() { bytes_in(&entry.path())? } else { metadata.len() };
+    }
+    Ok(bytes)
+}
+
+/// How far a walk in the order of hashes can come: they spread evenly.
+const WALK_STEPS: u64 = 1 << 16;
+
+/// A bar on standard error, if that is a terminal.
+fn walk_bar(what: &'static str) -> ProgressBar {
+    styled(ProgressBar::new(WALK_STEPS), what)
+}
+
+fn styled(bar: ProgressBar, what: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} {bar:40} {percent}% in {elapsed}, {eta} left");
+    bar.set_style(style.expect("a known template"));
+    bar.set_message(what);
+    bar
+}
+
+fn advance(bar: &ProgressBar, hash: B256) {
+    bar.set_position(u64::from(u16::from_be_bytes([hash[0], hash[1]])));
+}
