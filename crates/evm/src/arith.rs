@@ -9,12 +9,12 @@ mod modulus;
 
 use zvm_core::U256;
 
-use crate::interpreter::word::{Limbs, ZERO, less};
+use crate::interpreter::word::{Limbs, ZERO, less, sub};
 use knuth::Divisor;
 pub(crate) use modulus::Modulus;
 
 /// `DIV`: the unsigned quotient, 0 for a divisor of 0.
-#[inline]
+#[inline(always)]
 pub(crate) fn div(a: Limbs, b: Limbs) -> Limbs {
     if b[1] | b[2] | b[3] != 0 {
         return div_wide(a, b);
@@ -29,7 +29,7 @@ pub(crate) fn div(a: Limbs, b: Limbs) -> Limbs {
 }
 
 /// `MOD`: the unsigned remainder, 0 for a divisor of 0.
-#[inline]
+#[inline(always)]
 pub(crate) fn rem(a: Limbs, b: Limbs) -> Limbs {
     if b[1] | b[2] | b[3] != 0 {
         return rem_wide(a, b);
@@ -45,14 +45,14 @@ pub(crate) fn rem(a: Limbs, b: Limbs) -> Limbs {
 
 /// `SDIV`: the two's complement quotient, rounded towards zero; 0 for a divisor of 0. The least
 /// word by -1 is itself.
-#[inline]
+#[inline(always)]
 pub(crate) fn sdiv(a: Limbs, b: Limbs) -> Limbs {
     let quotient = div(abs(a), abs(b));
     if is_negative(a) == is_negative(b) { quotient } else { neg(quotient) }
 }
 
 /// `SMOD`: the two's complement remainder, with the sign of the dividend; 0 for a divisor of 0.
-#[inline]
+#[inline(always)]
 pub(crate) fn smod(a: Limbs, b: Limbs) -> Limbs {
     let remainder = rem(abs(a), abs(b));
     if is_negative(a) { neg(remainder) } else { remainder }
@@ -214,20 +214,20 @@ fn from_u128(a: u128) -> Limbs {
     [a as u64, (a >> 64) as u64, 0, 0]
 }
 
-#[inline]
+#[inline(always)]
 fn is_negative(a: Limbs) -> bool {
     a[3] >> 63 == 1
 }
 
 /// The absolute value; 2^255 for the least word.
-#[inline]
+#[inline(always)]
 fn abs(a: Limbs) -> Limbs {
     if is_negative(a) { neg(a) } else { a }
 }
 
-#[inline]
+#[inline(always)]
 fn neg(a: Limbs) -> Limbs {
-    word(a).wrapping_neg().into_limbs()
+    sub(ZERO, a)
 }
 
 /// The exponent of a power of two.
@@ -256,13 +256,13 @@ fn shr(a: Limbs, n: u32) -> Limbs {
 }
 
 /// Shifts right by `n` < 64 bits.
-#[inline]
+#[inline(always)]
 fn shr_bits(a: Limbs, n: u32) -> Limbs {
     [shr_in(a[0], a[1], n), shr_in(a[1], a[2], n), shr_in(a[2], a[3], n), a[3] >> n]
 }
 
 /// Shifts `limb` right by `n` < 64 bits, those of `above` moving in.
-#[inline]
+#[inline(always)]
 fn shr_in(limb: u64, above: u64, n: u32) -> u64 {
     // In two steps, because a shift by 64 is none in hardware.
     limb >> n | above << 1 << (63 - n)

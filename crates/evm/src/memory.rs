@@ -72,6 +72,24 @@ impl Memory {
         unsafe { self.buffer.get_unchecked_mut(self.base..self.base + self.len) }
     }
 
+    /// Where byte `offset` of the running frame is.
+    ///
+    /// # Safety
+    ///
+    /// `offset` is at most [`len`](Self::len).
+    #[inline(always)]
+    pub(crate) unsafe fn pointer(&self, offset: u64) -> *const u8 {
+        // SAFETY: as in `bytes`, and by contract.
+        unsafe { self.buffer.as_ptr().add(self.base + offset as usize) }
+    }
+
+    /// [`pointer`](Self::pointer) to write to.
+    #[inline(always)]
+    pub(crate) unsafe fn pointer_mut(&mut self, offset: u64) -> *mut u8 {
+        // SAFETY: as in `pointer`.
+        unsafe { self.buffer.as_mut_ptr().add(self.base + offset as usize) }
+    }
+
     /// Position of the running frame's byte `offset` among the bytes of all frames.
     pub(crate) fn absolute(&self, offset: usize) -> usize {
         self.base + offset

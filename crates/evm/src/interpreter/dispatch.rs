@@ -7,6 +7,7 @@ macro_rules! dispatch {
         ($op:expr, $s:ident, $vm:ident, $frame:ident, $tracer:ident, $fault:ident, $exit:ident)
         { $($own:tt)* }
     ) => {{
+        #[allow(unused_imports, reason = "for the arms of the loop")]
         use $crate::{CallKind, arith, opcode as op};
         use $crate::interpreter::{ops, word};
 
@@ -51,50 +52,7 @@ macro_rules! dispatch {
         match $op {
             $($own)*
             op::STOP => $exit!(Exit::Stop),
-            op::ADD => apart!(ADD, ops::binary(&mut $s, word::add)),
-            op::MUL => apart!(MUL, ops::binary(&mut $s, word::mul)),
-            op::SUB => apart!(SUB, ops::binary(&mut $s, word::sub)),
-            op::DIV => {
-                ops::binary_at($s.sp, arith::div);
-                $s.drop(1);
-            }
-            op::SDIV => {
-                ops::binary_at($s.sp, arith::sdiv);
-                $s.drop(1);
-            }
-            op::MOD => {
-                ops::binary_at($s.sp, arith::rem);
-                $s.drop(1);
-            }
-            op::SMOD => {
-                ops::binary_at($s.sp, arith::smod);
-                $s.drop(1);
-            }
-            op::ADDMOD => {
-                ops::ternary_at($s.sp, arith::addmod);
-                $s.drop(2);
-            }
-            op::MULMOD => {
-                ops::mulmod_at($s.sp, $vm);
-                $s.drop(2);
-            }
             op::EXP => called!(|r| ops::exp(r, $vm)),
-            op::SIGNEXTEND => apart!(SIGNEXTEND, ops::binary(&mut $s, word::signextend)),
-            op::LT => apart!(LT, ops::binary(&mut $s, word::lt)),
-            op::GT => apart!(GT, ops::binary(&mut $s, word::gt)),
-            op::SLT => apart!(SLT, ops::binary(&mut $s, word::slt)),
-            op::SGT => apart!(SGT, ops::binary(&mut $s, word::sgt)),
-            op::EQ => apart!(EQ, ops::binary(&mut $s, word::eq)),
-            op::ISZERO => apart!(ISZERO, ops::unary(&mut $s, |a| word::from_bool(word::is_zero(a)))),
-            op::AND => apart!(AND, ops::binary(&mut $s, word::and)),
-            op::OR => apart!(OR, ops::binary(&mut $s, word::or)),
-            op::XOR => apart!(XOR, ops::binary(&mut $s, word::xor)),
-            op::NOT => apart!(NOT, ops::unary(&mut $s, word::not)),
-            op::BYTE => apart!(BYTE, ops::binary(&mut $s, word::byte)),
-            op::SHL => apart!(SHL, ops::binary(&mut $s, word::shl)),
-            op::SHR => apart!(SHR, ops::binary(&mut $s, word::shr)),
-            op::SAR => apart!(SAR, ops::binary(&mut $s, word::sar)),
-            op::CLZ => apart!(CLZ, ops::unary(&mut $s, word::clz)),
             op::KECCAK256 => called!(|r| ops::keccak(r, $vm)),
             op::ADDRESS => apart!(ADDRESS, $s.push(ops::from_address($frame.address))),
             op::BALANCE => called!(|r| ops::balance(r, $vm, $tracer)),
@@ -123,9 +81,6 @@ macro_rules! dispatch {
             op::BASEFEE => apart!(BASEFEE, $s.push(word::from_u64($vm.block.base_fee))),
             op::BLOBHASH => apart!(BLOBHASH, ops::blobhash(&mut $s, $vm)),
             op::BLOBBASEFEE => apart!(BLOBBASEFEE, $s.push(word::from_u256($vm.tx.blob_base_fee))),
-            op::POP => apart!(POP, $s.drop(1)),
-            op::MLOAD => apart!(MLOAD, inlined!(ops::mload(&mut $s, $vm))),
-            op::MSTORE => apart!(MSTORE, inlined!(ops::mstore(&mut $s, $vm))),
             op::MSTORE8 => apart!(MSTORE8, inlined!(ops::mstore8(&mut $s, $vm))),
             op::SLOAD => called!(|r| ops::sload(r, $vm, $frame, $tracer)),
             op::SSTORE => called!(|r| ops::sstore(r, $vm, $frame, $tracer)),
@@ -134,39 +89,6 @@ macro_rules! dispatch {
             op::TLOAD => called!(|r| ops::tload(r, $vm, $frame)),
             op::TSTORE => called!(|r| ops::tstore(r, $vm, $frame)),
             op::MCOPY => called!(|r| ops::mcopy(r, $vm)),
-            op::PUSH0 => apart!(PUSH0, $s.push(word::ZERO)),
-            op::DUP1 => apart!(DUP1, ops::dup(&mut $s, 1)),
-            op::DUP2 => apart!(DUP2, ops::dup(&mut $s, 2)),
-            op::DUP3 => apart!(DUP3, ops::dup(&mut $s, 3)),
-            op::DUP4 => apart!(DUP4, ops::dup(&mut $s, 4)),
-            op::DUP5 => apart!(DUP5, ops::dup(&mut $s, 5)),
-            op::DUP6 => apart!(DUP6, ops::dup(&mut $s, 6)),
-            op::DUP7 => apart!(DUP7, ops::dup(&mut $s, 7)),
-            op::DUP8 => apart!(DUP8, ops::dup(&mut $s, 8)),
-            op::DUP9 => apart!(DUP9, ops::dup(&mut $s, 9)),
-            op::DUP10 => apart!(DUP10, ops::dup(&mut $s, 10)),
-            op::DUP11 => apart!(DUP11, ops::dup(&mut $s, 11)),
-            op::DUP12 => apart!(DUP12, ops::dup(&mut $s, 12)),
-            op::DUP13 => apart!(DUP13, ops::dup(&mut $s, 13)),
-            op::DUP14 => apart!(DUP14, ops::dup(&mut $s, 14)),
-            op::DUP15 => apart!(DUP15, ops::dup(&mut $s, 15)),
-            op::DUP16 => apart!(DUP16, ops::dup(&mut $s, 16)),
-            op::SWAP1 => apart!(SWAP1, ops::swap(&mut $s, 1)),
-            op::SWAP2 => apart!(SWAP2, ops::swap(&mut $s, 2)),
-            op::SWAP3 => apart!(SWAP3, ops::swap(&mut $s, 3)),
-            op::SWAP4 => apart!(SWAP4, ops::swap(&mut $s, 4)),
-            op::SWAP5 => apart!(SWAP5, ops::swap(&mut $s, 5)),
-            op::SWAP6 => apart!(SWAP6, ops::swap(&mut $s, 6)),
-            op::SWAP7 => apart!(SWAP7, ops::swap(&mut $s, 7)),
-            op::SWAP8 => apart!(SWAP8, ops::swap(&mut $s, 8)),
-            op::SWAP9 => apart!(SWAP9, ops::swap(&mut $s, 9)),
-            op::SWAP10 => apart!(SWAP10, ops::swap(&mut $s, 10)),
-            op::SWAP11 => apart!(SWAP11, ops::swap(&mut $s, 11)),
-            op::SWAP12 => apart!(SWAP12, ops::swap(&mut $s, 12)),
-            op::SWAP13 => apart!(SWAP13, ops::swap(&mut $s, 13)),
-            op::SWAP14 => apart!(SWAP14, ops::swap(&mut $s, 14)),
-            op::SWAP15 => apart!(SWAP15, ops::swap(&mut $s, 15)),
-            op::SWAP16 => apart!(SWAP16, ops::swap(&mut $s, 16)),
             op::LOG0 => called!(|r| ops::log(r, $vm, $frame, 0, $tracer)),
             op::LOG1 => called!(|r| ops::log(r, $vm, $frame, 1, $tracer)),
             op::LOG2 => called!(|r| ops::log(r, $vm, $frame, 2, $tracer)),

@@ -109,9 +109,83 @@ pub(crate) fn run<T: Tracer>(
                 pc += $n;
             }};
         }
+        /// A long operation behind a call.
+        macro_rules! long {
+            ($f:expr) => {{
+                ops::binary_at(s.sp.sub(2), s.sp.sub(1), s.sp.sub(2), $f);
+                s.drop(1);
+            }};
+        }
         // SAFETY: the stack was checked against the row of `op`; immediates end in the padding.
         unsafe {
             dispatch!((op, s, vm, frame, tracer, fault, exit) {
+                op::ADD => apart!(ADD, ops::binary(&mut s, word::add)),
+                op::MUL => apart!(MUL, ops::binary(&mut s, word::mul)),
+                op::SUB => apart!(SUB, ops::binary(&mut s, word::sub)),
+                op::DIV => long!(arith::div),
+                op::SDIV => long!(arith::sdiv),
+                op::MOD => long!(arith::rem),
+                op::SMOD => long!(arith::smod),
+                op::ADDMOD => {
+                    ops::addmod(s.sp.sub(3), s.sp.sub(1), s.sp.sub(2), s.sp.sub(3));
+                    s.drop(2);
+                }
+                op::MULMOD => {
+                    ops::mulmod(s.sp.sub(3), s.sp.sub(1), s.sp.sub(2), s.sp.sub(3), vm);
+                    s.drop(2);
+                }
+                op::SIGNEXTEND => apart!(SIGNEXTEND, ops::binary(&mut s, word::signextend)),
+                op::LT => apart!(LT, ops::binary(&mut s, word::lt)),
+                op::GT => apart!(GT, ops::binary(&mut s, word::gt)),
+                op::SLT => apart!(SLT, ops::binary(&mut s, word::slt)),
+                op::SGT => apart!(SGT, ops::binary(&mut s, word::sgt)),
+                op::EQ => apart!(EQ, ops::binary(&mut s, word::eq)),
+                op::ISZERO => apart!(ISZERO, ops::unary(&mut s, |a| word::from_bool(word::is_zero(a)))),
+                op::AND => apart!(AND, ops::binary(&mut s, word::and)),
+                op::OR => apart!(OR, ops::binary(&mut s, word::or)),
+                op::XOR => apart!(XOR, ops::binary(&mut s, word::xor)),
+                op::NOT => apart!(NOT, ops::unary(&mut s, word::not)),
+                op::BYTE => apart!(BYTE, ops::binary(&mut s, word::byte)),
+                op::SHL => apart!(SHL, ops::shl(&mut s)),
+                op::SHR => apart!(SHR, ops::shr(&mut s)),
+                op::SAR => apart!(SAR, ops::binary(&mut s, word::sar)),
+                op::CLZ => apart!(CLZ, ops::unary(&mut s, word::clz)),
+                op::POP => apart!(POP, s.drop(1)),
+                op::MLOAD => apart!(MLOAD, inlined!(ops::mload(&mut s, vm))),
+                op::MSTORE => apart!(MSTORE, inlined!(ops::mstore(&mut s, vm))),
+                op::PUSH0 => apart!(PUSH0, s.push(word::ZERO)),
+                op::DUP1 => apart!(DUP1, ops::dup(&mut s, 1)),
+                op::DUP2 => apart!(DUP2, ops::dup(&mut s, 2)),
+                op::DUP3 => apart!(DUP3, ops::dup(&mut s, 3)),
+                op::DUP4 => apart!(DUP4, ops::dup(&mut s, 4)),
+                op::DUP5 => apart!(DUP5, ops::dup(&mut s, 5)),
+                op::DUP6 => apart!(DUP6, ops::dup(&mut s, 6)),
+                op::DUP7 => apart!(DUP7, ops::dup(&mut s, 7)),
+                op::DUP8 => apart!(DUP8, ops::dup(&mut s, 8)),
+                op::DUP9 => apart!(DUP9, ops::dup(&mut s, 9)),
+                op::DUP10 => apart!(DUP10, ops::dup(&mut s, 10)),
+                op::DUP11 => apart!(DUP11, ops::dup(&mut s, 11)),
+                op::DUP12 => apart!(DUP12, ops::dup(&mut s, 12)),
+                op::DUP13 => apart!(DUP13, ops::dup(&mut s, 13)),
+                op::DUP14 => apart!(DUP14, ops::dup(&mut s, 14)),
+                op::DUP15 => apart!(DUP15, ops::dup(&mut s, 15)),
+                op::DUP16 => apart!(DUP16, ops::dup(&mut s, 16)),
+                op::SWAP1 => apart!(SWAP1, ops::swap(&mut s, 1)),
+                op::SWAP2 => apart!(SWAP2, ops::swap(&mut s, 2)),
+                op::SWAP3 => apart!(SWAP3, ops::swap(&mut s, 3)),
+                op::SWAP4 => apart!(SWAP4, ops::swap(&mut s, 4)),
+                op::SWAP5 => apart!(SWAP5, ops::swap(&mut s, 5)),
+                op::SWAP6 => apart!(SWAP6, ops::swap(&mut s, 6)),
+                op::SWAP7 => apart!(SWAP7, ops::swap(&mut s, 7)),
+                op::SWAP8 => apart!(SWAP8, ops::swap(&mut s, 8)),
+                op::SWAP9 => apart!(SWAP9, ops::swap(&mut s, 9)),
+                op::SWAP10 => apart!(SWAP10, ops::swap(&mut s, 10)),
+                op::SWAP11 => apart!(SWAP11, ops::swap(&mut s, 11)),
+                op::SWAP12 => apart!(SWAP12, ops::swap(&mut s, 12)),
+                op::SWAP13 => apart!(SWAP13, ops::swap(&mut s, 13)),
+                op::SWAP14 => apart!(SWAP14, ops::swap(&mut s, 14)),
+                op::SWAP15 => apart!(SWAP15, ops::swap(&mut s, 15)),
+                op::SWAP16 => apart!(SWAP16, ops::swap(&mut s, 16)),
                 op::JUMP => {
                     let target = s.peek(1);
                     s.drop(1);

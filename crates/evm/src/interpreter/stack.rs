@@ -6,7 +6,10 @@ use super::{
     vm::Fault,
     word::{Limbs, ZERO},
 };
-use crate::limits::{DEPTH_MAX, STACK_MAX};
+use crate::{
+    decode::SCRATCH_MAX,
+    limits::{DEPTH_MAX, STACK_MAX},
+};
 
 /// Room for the stacks of all frames: 32 MiB of address space, committed as it is used.
 ///
@@ -18,7 +21,7 @@ pub(crate) struct StackArena {
 
 impl StackArena {
     pub(crate) fn new() -> Self {
-        Self { words: vec![ZERO; (DEPTH_MAX + 1) * STACK_MAX].into_boxed_slice() }
+        Self { words: vec![ZERO; (DEPTH_MAX + 1) * STACK_MAX + SCRATCH_MAX].into_boxed_slice() }
     }
 
     /// The stack starting at word `base`, as a pointer to where the first word goes.

@@ -104,6 +104,15 @@ fn mac(a: u64, b: u64, c: u64, d: u64) -> (u64, u64) {
     (wide as u64, (wide >> 64) as u64)
 }
 
+/// `a * b` for a factor of one limb.
+#[inline(always)]
+pub(crate) fn mul_by(a: Limbs, b: u64) -> Limbs {
+    let (r0, c) = mac(a[0], b, 0, 0);
+    let (r1, c) = mac(a[1], b, c, 0);
+    let (r2, c) = mac(a[2], b, c, 0);
+    [r0, r1, r2, a[3].wrapping_mul(b).wrapping_add(c)]
+}
+
 #[inline(always)]
 pub(crate) fn mul(a: Limbs, b: Limbs) -> Limbs {
     if a[1] | a[2] | a[3] | b[1] | b[2] | b[3] == 0 {
@@ -197,14 +206,14 @@ pub(crate) fn eq(a: Limbs, b: Limbs) -> Limbs {
 
 /// The two limbs `hi:lo` shifted left by `bits` < 64, upper half.
 #[inline(always)]
-fn funnel_left(hi: u64, lo: u64, bits: u32) -> u64 {
+pub(super) fn funnel_left(hi: u64, lo: u64, bits: u32) -> u64 {
     // Two shifts, since `lo >> 64` for `bits` = 0 is not defined.
     (hi << bits) | ((lo >> 1) >> (63 - bits))
 }
 
 /// The two limbs `hi:lo` shifted right by `bits` < 64, lower half.
 #[inline(always)]
-fn funnel_right(hi: u64, lo: u64, bits: u32) -> u64 {
+pub(super) fn funnel_right(hi: u64, lo: u64, bits: u32) -> u64 {
     (lo >> bits) | ((hi << 1) << (63 - bits))
 }
 

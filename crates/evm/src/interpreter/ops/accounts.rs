@@ -56,6 +56,7 @@ unsafe fn access_account<T: Tracer>(
     Ok(id)
 }
 
+#[inline(never)]
 pub(in crate::interpreter) unsafe fn balance<T: Tracer>(
     s: &mut Regs,
     vm: &mut Vm<'_>,
@@ -66,6 +67,7 @@ pub(in crate::interpreter) unsafe fn balance<T: Tracer>(
     Ok(())
 }
 
+#[inline(never)]
 pub(in crate::interpreter) unsafe fn extcodesize<T: Tracer>(
     s: &mut Regs,
     vm: &mut Vm<'_>,
@@ -79,6 +81,7 @@ pub(in crate::interpreter) unsafe fn extcodesize<T: Tracer>(
 }
 
 /// `EXTCODEHASH` (0x3f, EIP-1052): zero for an account that is empty or not there.
+#[inline(never)]
 pub(in crate::interpreter) unsafe fn extcodehash<T: Tracer>(
     s: &mut Regs,
     vm: &mut Vm<'_>,
@@ -91,6 +94,7 @@ pub(in crate::interpreter) unsafe fn extcodehash<T: Tracer>(
     Ok(())
 }
 
+#[inline(never)]
 pub(in crate::interpreter) unsafe fn extcodecopy<T: Tracer>(
     s: &mut Regs,
     vm: &mut Vm<'_>,
@@ -111,6 +115,7 @@ pub(in crate::interpreter) unsafe fn extcodecopy<T: Tracer>(
     Ok(())
 }
 
+#[inline(never)]
 pub(in crate::interpreter) unsafe fn selfbalance(
     s: &mut Regs,
     vm: &mut Vm<'_>,
@@ -123,6 +128,7 @@ pub(in crate::interpreter) unsafe fn selfbalance(
 }
 
 /// `BLOCKHASH` (0x40): zero outside the last 256 blocks.
+#[inline(never)]
 pub(in crate::interpreter) unsafe fn blockhash(s: &mut Regs, vm: &mut Vm<'_>) -> Done {
     let hash = match word::to_u64(s.peek(1)) {
         Some(number) if number < vm.block.number && vm.block.number - number <= 256 => {

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// `RETURN` and `REVERT`: the range of the output.
-#[inline(always)]
+#[inline(never)]
 pub(in crate::interpreter) unsafe fn output(
     s: &mut Regs,
     vm: &mut Vm<'_>,
@@ -35,6 +35,7 @@ pub(in crate::interpreter) unsafe fn output(
 }
 
 /// `SELFDESTRUCT` (0xff; EIP-150, 161, 2929, 3529, 6780).
+#[inline(never)]
 pub(in crate::interpreter) unsafe fn selfdestruct<T: Tracer>(
     s: &mut Regs,
     vm: &mut Vm<'_>,
@@ -84,6 +85,7 @@ pub(in crate::interpreter) unsafe fn selfdestruct<T: Tracer>(
 }
 
 /// `CALL`, `CALLCODE`, `DELEGATECALL` and `STATICCALL`: pays and says what is to be called.
+#[inline(never)]
 pub(in crate::interpreter) unsafe fn call<T: Tracer>(
     s: &mut Regs,
     vm: &mut Vm<'_>,
@@ -163,6 +165,7 @@ pub(in crate::interpreter) unsafe fn call<T: Tracer>(
 }
 
 /// `CREATE` and `CREATE2`: pays and says what is to be created.
+#[inline(never)]
 pub(in crate::interpreter) unsafe fn create(
     s: &mut Regs,
     vm: &mut Vm<'_>,

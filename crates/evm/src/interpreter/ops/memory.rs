@@ -38,13 +38,15 @@ pub(super) fn range_of(offset: Limbs, len: Limbs) -> Range<usize> {
 #[inline(always)]
 pub(super) fn reach(s: &mut Regs, vm: &mut Vm<'_>, end: u64) -> Done {
     if end > vm.memory.len() as u64 {
-        s.gas = reach_cold(s.gas, vm, end)?;
+        s.gas = grow(s.gas, vm, end)?;
     }
     Ok(())
 }
 
+/// Charges for memory up to `end` and grows it; the gas left.
+#[cold]
 #[inline(never)]
-fn reach_cold(gas: u64, vm: &mut Vm<'_>, end: u64) -> Result<u64, Fault> {
+pub(in crate::interpreter) fn grow(gas: u64, vm: &mut Vm<'_>, end: u64) -> Result<u64, Fault> {
     let cost = vm.memory.growth_cost(end)?;
     let rest = gas.checked_sub(cost).ok_or(Fault::OutOfGas)?;
     vm.memory.grow(end);
@@ -53,7 +55,7 @@ fn reach_cold(gas: u64, vm: &mut Vm<'_>, end: u64) -> Result<u64, Fault> {
 
 /// Offset of an access of a few bytes, whose end cannot overflow.
 #[inline(always)]
-fn offset_of(offset: Limbs) -> Result<u64, Fault> {
+pub(in crate::interpreter) fn offset_of(offset: Limbs) -> Result<u64, Fault> {
     // Anything from 2^40 on costs more gas than there is.
     if offset[1] | offset[2] | offset[3] | (offset[0] >> 40) != 0 {
         return Err(Fault::OutOfGas);
@@ -63,110 +65,29 @@ fn offset_of(offset: Limbs) -> Result<u64, Fault> {
 
 /// Reads the word at `at`, which was reached.
 #[inline(always)]
-fn load_word(vm: &Vm<'_>, at: usize) -> Limbs {
-    match vm.memory.bytes().get(at..at + 32) {
-        Some(bytes) => {
-            let mut word = [0; 32];
-            word.copy_from_slice(bytes);
-            word::from_be(&word)
-        }
-        None => word::ZERO,
-    }
+pub(in crate::interpreter) unsafe fn load_word(vm: &Vm<'_>, at: u64) -> Limbs {
+    word::from_be(&*vm.memory.pointer(at).cast())
+}
+
+/// Writes a word at `at`, which was reached.
+#[inline(always)]
+pub(in crate::interpreter) unsafe fn store_word(vm: &mut Vm<'_>, at: u64, word: Limbs) {
+    *vm.memory.pointer_mut(at).cast() = word::to_be(word);
 }
 
 #[inline(always)]
 pub(in crate::interpreter) unsafe fn mload(s: &mut Regs, vm: &mut Vm<'_>) -> Done {
     let at = offset_of(s.peek(1))?;
     reach(s, vm, at + 32)?;
-    s.poke(1, load_word(vm, at as usize));
+    s.poke(1, load_word(vm, at));
     Ok(())
-}
-
-/// `PUSH at; MLOAD` in one.
-#[inline(always)]
-pub(in crate::interpreter) unsafe fn mload_at(s: &mut Regs, vm: &mut Vm<'_>, at: u64) -> Done {
-    reach(s, vm, at + 32)?;
-    s.push(load_word(vm, at as usize));
-    Ok(())
-}
-
-/// Writes a word at `at`, which was reached.
-#[inline(always)]
-fn store_word(vm: &mut Vm<'_>, at: usize, word: Limbs) {
-    if let Some(bytes) = vm.memory.bytes_mut().get_mut(at..at + 32) {
-        bytes.copy_from_slice(&word::to_be(word));
-    }
 }
 
 #[inline(always)]
 pub(in crate::interpreter) unsafe fn mstore(s: &mut Regs, vm: &mut Vm<'_>) -> Done {
     let at = offset_of(s.peek(1))?;
     reach(s, vm, at + 32)?;
-    store_word(vm, at as usize, s.peek(2));
-    s.drop(2);
-    Ok(())
-}
-
-/// `PUSH at; MSTORE` in one.
-#[inline(always)]
-pub(in crate::interpreter) unsafe fn mstore_at(s: &mut Regs, vm: &mut Vm<'_>, at: u64) -> Done {
-    reach(s, vm, at + 32)?;
-    store_word(vm, at as usize, s.peek(1));
-    s.drop(1);
-    Ok(())
-}
-
-/// `DUPn; MLOAD` in one.
-#[inline(always)]
-pub(in crate::interpreter) unsafe fn mload_dup(s: &mut Regs, vm: &mut Vm<'_>, n: usize) -> Done {
-    mload_at(s, vm, offset_of(s.peek(n))?)
-}
-
-/// `DUPn; MSTORE` in one.
-#[inline(always)]
-pub(in crate::interpreter) unsafe fn mstore_dup(s: &mut Regs, vm: &mut Vm<'_>, n: usize) -> Done {
-    mstore_at(s, vm, offset_of(s.peek(n))?)
-}
-
-/// `ADD; MLOAD` in one.
-#[inline(always)]
-pub(in crate::interpreter) unsafe fn mload_sum(s: &mut Regs, vm: &mut Vm<'_>) -> Done {
-    let at = offset_of(word::add(s.peek(1), s.peek(2)))?;
-    reach(s, vm, at + 32)?;
-    s.poke(2, load_word(vm, at as usize));
-    s.drop(1);
-    Ok(())
-}
-
-/// `ADD; MSTORE` in one.
-#[inline(always)]
-pub(in crate::interpreter) unsafe fn mstore_sum(s: &mut Regs, vm: &mut Vm<'_>) -> Done {
-    let at = offset_of(word::add(s.peek(1), s.peek(2)))?;
-    reach(s, vm, at + 32)?;
-    store_word(vm, at as usize, s.peek(3));
-    s.drop(3);
-    Ok(())
-}
-
-/// `DUPn; PUSH at; MSTORE` in one.
-#[inline(always)]
-pub(in crate::interpreter) unsafe fn mstore_copy(
-    s: &mut Regs,
-    vm: &mut Vm<'_>,
-    n: usize,
-    at: u64,
-) -> Done {
-    reach(s, vm, at + 32)?;
-    store_word(vm, at as usize, s.peek(n));
-    Ok(())
-}
-
-/// `SWAP1; MSTORE` in one.
-#[inline(always)]
-pub(in crate::interpreter) unsafe fn mstore_swapped(s: &mut Regs, vm: &mut Vm<'_>) -> Done {
-    let at = offset_of(s.peek(2))?;
-    reach(s, vm, at + 32)?;
-    store_word(vm, at as usize, s.peek(1));
+    store_word(vm, at, s.peek(2));
     s.drop(2);
     Ok(())
 }
@@ -176,14 +97,13 @@ pub(in crate::interpreter) unsafe fn mstore8(s: &mut Regs, vm: &mut Vm<'_>) -> D
     let at = offset_of(s.peek(1))?;
     reach(s, vm, at + 1)?;
     let byte = s.peek(2)[0] as u8;
-    if let Some(place) = vm.memory.bytes_mut().get_mut(at as usize) {
-        *place = byte;
-    }
+    *vm.memory.pointer_mut(at) = byte;
     s.drop(2);
     Ok(())
 }
 
 /// `MCOPY` (0x5e, EIP-5656). Memory grows to the end of the farther area.
+#[inline(never)]
 pub(in crate::interpreter) unsafe fn mcopy(s: &mut Regs, vm: &mut Vm<'_>) -> Done {
     let (dst, src, len) = (s.peek(1), s.peek(2), s.peek(3));
     let end = end_of(dst, len)?.max(end_of(src, len)?);
@@ -199,6 +119,7 @@ pub(in crate::interpreter) unsafe fn mcopy(s: &mut Regs, vm: &mut Vm<'_>) -> Don
 }
 
 /// `KECCAK256` (0x20). Gas: 6 per word.
+#[inline(never)]
 pub(in crate::interpreter) unsafe fn keccak(s: &mut Regs, vm: &mut Vm<'_>) -> Done {
     let (offset, len) = (s.peek(1), s.peek(2));
     let end = end_of(offset, len)?;
@@ -236,6 +157,7 @@ pub(super) unsafe fn charge_copy(
     Ok((range_of(dst, len), src))
 }
 
+#[inline(never)]
 pub(in crate::interpreter) unsafe fn calldatacopy(
     s: &mut Regs,
     vm: &mut Vm<'_>,
@@ -247,6 +169,7 @@ pub(in crate::interpreter) unsafe fn calldatacopy(
     Ok(())
 }
 
+#[inline(never)]
 pub(in crate::interpreter) unsafe fn codecopy(
     s: &mut Regs,
     vm: &mut Vm<'_>,
@@ -259,6 +182,7 @@ pub(in crate::interpreter) unsafe fn codecopy(
 }
 
 /// `RETURNDATACOPY` (0x3e, EIP-211): reading past the end is a fault, not zeros.
+#[inline(never)]
 pub(in crate::interpreter) unsafe fn returndatacopy(s: &mut Regs, vm: &mut Vm<'_>) -> Done {
     let (src, len) = (s.peek(2), s.peek(3));
     let end = match (word::to_u64(src), word::to_u64(len)) {

@@ -17,6 +17,7 @@ use crate::{
     },
 };
 
+#[inline(never)]
 pub(in crate::interpreter) unsafe fn sload<T: Tracer>(
     s: &mut Regs,
     vm: &mut Vm<'_>,
@@ -36,6 +37,7 @@ pub(in crate::interpreter) unsafe fn sload<T: Tracer>(
     Ok(())
 }
 
+#[inline(never)]
 pub(in crate::interpreter) unsafe fn sstore<T: Tracer>(
     s: &mut Regs,
     vm: &mut Vm<'_>,
@@ -67,12 +69,14 @@ pub(in crate::interpreter) unsafe fn sstore<T: Tracer>(
     Ok(())
 }
 
+#[inline(never)]
 pub(in crate::interpreter) unsafe fn tload(s: &mut Regs, vm: &Vm<'_>, frame: &Frame) -> Done {
     let word = vm.journal.transient(frame.account, word::to_u256(s.peek(1)));
     s.poke(1, word::from_u256(word));
     Ok(())
 }
 
+#[inline(never)]
 pub(in crate::interpreter) unsafe fn tstore(s: &mut Regs, vm: &mut Vm<'_>, frame: &Frame) -> Done {
     if frame.is_static {
         return Err(Fault::StaticCallViolation);
@@ -84,6 +88,7 @@ pub(in crate::interpreter) unsafe fn tstore(s: &mut Regs, vm: &mut Vm<'_>, frame
 }
 
 /// `LOG0` to `LOG4`. Gas: 8 per byte; the topics are static.
+#[inline(never)]
 pub(in crate::interpreter) unsafe fn log<T: Tracer>(
     s: &mut Regs,
     vm: &mut Vm<'_>,

@@ -22,50 +22,131 @@ pub(in crate::interpreter) unsafe fn binary(s: &mut Regs, f: impl FnOnce(Limbs, 
     s.drop(1);
 }
 
-/// A long operation on the two words below `sp`, in place and behind a call. It gets the stack
-/// rather than the words: words passed and returned through memory stall on their way (see
-/// [`read`]).
+/// A long operation behind a call. It gets places rather than words: words passed and returned
+/// through memory stall on their way (see [`read`]).
 #[inline(never)]
 pub(in crate::interpreter) unsafe fn binary_at<F: FnOnce(Limbs, Limbs) -> Limbs>(
-    sp: *mut Limbs,
+    to: *mut Limbs,
+    x: *const Limbs,
+    y: *const Limbs,
     f: F,
 ) {
-    write(sp.sub(2), f(read(sp.sub(1)), read(sp.sub(2))));
+    write(to, f(read(x), read(y)));
 }
 
-/// [`binary_at`] with the operands swapped.
-#[inline(never)]
-pub(in crate::interpreter) unsafe fn swapped_at<F: FnOnce(Limbs, Limbs) -> Limbs>(
-    sp: *mut Limbs,
-    f: F,
-) {
-    write(sp.sub(2), f(read(sp.sub(2)), read(sp.sub(1))));
-}
-
-/// A long operation on the top word and a second operand that is at hand.
+/// [`binary_at`] with a second operand that is at hand.
 #[inline(never)]
 pub(in crate::interpreter) unsafe fn by_imm_at<F: FnOnce(Limbs, Limbs) -> Limbs>(
-    sp: *mut Limbs,
+    to: *mut Limbs,
+    x: *const Limbs,
     imm: u64,
     f: F,
 ) {
-    write(sp.sub(1), f(read(sp.sub(1)), word::from_u64(imm)));
+    write(to, f(read(x), word::from_u64(imm)));
 }
 
-/// A long operation on the three words below `sp`.
+/// `ADDMOD` (0x08).
 #[inline(never)]
-pub(in crate::interpreter) unsafe fn ternary_at<F: FnOnce(Limbs, Limbs, Limbs) -> Limbs>(
-    sp: *mut Limbs,
-    f: F,
+pub(in crate::interpreter) unsafe fn addmod(
+    to: *mut Limbs,
+    x: *const Limbs,
+    y: *const Limbs,
+    z: *const Limbs,
 ) {
-    write(sp.sub(3), f(read(sp.sub(1)), read(sp.sub(2)), read(sp.sub(3))));
+    write(to, crate::arith::addmod(read(x), read(y), read(z)));
 }
 
-/// `MULMOD` (0x09) on the three words below `sp`.
+/// `MULMOD` (0x09).
 #[inline(never)]
-pub(in crate::interpreter) unsafe fn mulmod_at(sp: *mut Limbs, vm: &mut Vm<'_>) {
-    let (a, b, m) = (read(sp.sub(1)), read(sp.sub(2)), read(sp.sub(3)));
-    write(sp.sub(3), vm.modulus.mulmod(a, b, m));
+pub(in crate::interpreter) unsafe fn mulmod(
+    to: *mut Limbs,
+    x: *const Limbs,
+    y: *const Limbs,
+    z: *const Limbs,
+    vm: &mut Vm<'_>,
+) {
+    write(to, vm.modulus.mulmod(read(x), read(y), read(z)));
+}
+
+/// Shifts the word at `from` left by `amount`, to zero where that is 256 or more, and puts it at
+/// `to`, the same place or another. Limb by limb, which takes few registers.
+#[inline(always)]
+pub(in crate::interpreter) unsafe fn shl_to(
+    to: *mut Limbs,
+    from: *const Limbs,
+    amount: Option<u64>,
+) {
+    let Some(amount) = amount.filter(|amount| *amount < 256) else { return write(to, word::ZERO) };
+    let bits = amount as u32 & 63;
+    let get = |i: usize| from.cast::<u64>().add(i).read_volatile();
+    let set = |i: usize, limb: u64| to.cast::<u64>().add(i).write_volatile(limb);
+    macro_rules! by_limbs {
+        ($n:literal) => {{
+            let mut high = get(3 - $n);
+            for i in ($n + 1..4).rev() {
+                let low = get(i - $n - 1);
+                set(i, word::funnel_left(high, low, bits));
+                high = low;
+            }
+            set($n, high << bits);
+            for i in 0..$n {
+                set(i, 0);
+            }
+        }};
+    }
+    match amount >> 6 {
+        0 => by_limbs!(0),
+        1 => by_limbs!(1),
+        2 => by_limbs!(2),
+        _ => by_limbs!(3),
+    }
+}
+
+/// [`shl_to`] to the right.
+#[inline(always)]
+pub(in crate::interpreter) unsafe fn shr_to(
+    to: *mut Limbs,
+    from: *const Limbs,
+    amount: Option<u64>,
+) {
+    let Some(amount) = amount.filter(|amount| *amount < 256) else { return write(to, word::ZERO) };
+    let bits = amount as u32 & 63;
+    let get = |i: usize| from.cast::<u64>().add(i).read_volatile();
+    let set = |i: usize, limb: u64| to.cast::<u64>().add(i).write_volatile(limb);
+    macro_rules! by_limbs {
+        ($n:literal) => {{
+            let mut low = get($n);
+            for i in 0..3 - $n {
+                let high = get(i + $n + 1);
+                set(i, word::funnel_right(high, low, bits));
+                low = high;
+            }
+            set(3 - $n, low >> bits);
+            for i in 4 - $n..4 {
+                set(i, 0);
+            }
+        }};
+    }
+    match amount >> 6 {
+        0 => by_limbs!(0),
+        1 => by_limbs!(1),
+        2 => by_limbs!(2),
+        _ => by_limbs!(3),
+    }
+}
+
+/// `SHL` (0x1b, EIP-145).
+#[inline(always)]
+pub(in crate::interpreter) unsafe fn shl(s: &mut Regs) {
+    shl_to(s.sp.sub(2), s.sp.sub(2), word::to_u64(s.peek(1)));
+    s.drop(1);
+}
+
+/// `SHR` (0x1c, EIP-145).
+#[inline(always)]
+pub(in crate::interpreter) unsafe fn shr(s: &mut Regs) {
+    shr_to(s.sp.sub(2), s.sp.sub(2), word::to_u64(s.peek(1)));
+    s.drop(1);
 }
 
 #[inline(always)]
