@@ -152,7 +152,8 @@ impl Decoded {
         let Ok(i) = self.layouts.binary_search_by_key(&(index as u32), |layout| layout.slot) else {
             return sp;
         };
-        let end = self.layouts.get(i + 1).map_or(self.displaced.len(), |next| next.displaced as usize);
+        let end =
+            self.layouts.get(i + 1).map_or(self.displaced.len(), |next| next.displaced as usize);
         let displaced = &self.displaced[self.layouts[i].displaced as usize..end];
         // SAFETY: locations are in the stack or in the scratch words above it.
         let at = |location: i16| unsafe { sp.offset(isize::from(location)) };
@@ -707,7 +708,10 @@ impl<'a> Decoder<'a> {
     /// Emits a jump with a target that is an offset in the code yet.
     fn emit_jump(&mut self, slot: Slot, target: u64, pc: usize) {
         self.jumps.push(self.slots.len());
-        self.emit(Slot { a: bytes(self.window.height()), imm: slot.imm | target << 32, ..slot }, pc);
+        self.emit(
+            Slot { a: bytes(self.window.height()), imm: slot.imm | target << 32, ..slot },
+            pc,
+        );
     }
 
     fn jump(&mut self, pc: usize) {
@@ -872,7 +876,9 @@ mod tests {
     }
 
     fn opens_a_frame(op: u8) -> bool {
-        ends_block(op) && !ends_flow(op) && !matches!(op, opcode::GAS | opcode::SSTORE | opcode::JUMPI)
+        ends_block(op)
+            && !ends_flow(op)
+            && !matches!(op, opcode::GAS | opcode::SSTORE | opcode::JUMPI)
     }
 
     proptest! {

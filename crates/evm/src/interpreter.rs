@@ -2,8 +2,8 @@
 //!
 //! [`raw`] runs bytecode as it is, checking gas and stack before every opcode. First runs,
 //! initcode and traced runs go there. [`decoded`] runs the slots made by
-//! [`decode`](crate::decode): gas and stack are checked once per block, immediates are in place,
-//! jumps are resolved and frequent sequences are one slot.
+//! [`decode`](crate::decode): gas and stack are checked once per block, operands and results are
+//! named by place, and jumps are resolved.
 //!
 //! The decoded loop never decides that a frame fails. Where a check does not pass, it returns the
 //! gas of what it has not run and hands over to the raw loop at that very opcode, which finds the

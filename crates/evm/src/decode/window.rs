@@ -87,9 +87,10 @@ impl Window {
     pub(super) fn in_a_row(&mut self, n: usize) -> Option<i16> {
         let Operand::At(first) = self.peek(n) else { return None };
         let words = &self.words[self.words.len() - n..];
-        let is_so = words.iter().zip(first..).all(|(word, at)| {
-            *word == Operand::At(at) && self.uses(at) == 1 && at >= self.low
-        });
+        let is_so = words
+            .iter()
+            .zip(first..)
+            .all(|(word, at)| *word == Operand::At(at) && self.uses(at) == 1 && at >= self.low);
         is_so.then_some(first)
     }
 

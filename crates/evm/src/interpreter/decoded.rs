@@ -151,98 +151,98 @@ pub(crate) fn run<T: Tracer>(
                 };
             }
             dispatch!((slot.op, s, vm, frame, tracer, fault, exit) {
-                op::ADD => apart!(ADD, binary!(word::add)),
-                op::MUL => apart!(MUL, binary!(word::mul)),
-                op::SUB => apart!(SUB, binary!(word::sub)),
+                op::ADD => binary!(word::add),
+                op::MUL => binary!(word::mul),
+                op::SUB => binary!(word::sub),
                 op::DIV => long!(arith::div),
                 op::SDIV => long!(arith::sdiv),
                 op::MOD => long!(arith::rem),
                 op::SMOD => long!(arith::smod),
                 op::ADDMOD => ops::addmod(s.sp, at!(slot.x()), at!(slot.y()), at!(slot.z())),
                 op::MULMOD => ops::mulmod(s.sp, at!(slot.x()), at!(slot.y()), at!(slot.z()), vm),
-                op::SIGNEXTEND => apart!(SIGNEXTEND, binary!(word::signextend)),
-                op::LT => apart!(LT, binary!(word::lt)),
-                op::GT => apart!(GT, binary!(word::gt)),
-                op::SLT => apart!(SLT, binary!(word::slt)),
-                op::SGT => apart!(SGT, binary!(word::sgt)),
-                op::EQ => apart!(EQ, binary!(word::eq)),
-                op::AND => apart!(AND, binary!(word::and)),
-                op::OR => apart!(OR, binary!(word::or)),
-                op::XOR => apart!(XOR, binary!(word::xor)),
-                op::BYTE => apart!(BYTE, binary!(word::byte)),
-                op::SHL => apart!(SHL, {
+                op::SIGNEXTEND => binary!(word::signextend),
+                op::LT => binary!(word::lt),
+                op::GT => binary!(word::gt),
+                op::SLT => binary!(word::slt),
+                op::SGT => binary!(word::sgt),
+                op::EQ => binary!(word::eq),
+                op::AND => binary!(word::and),
+                op::OR => binary!(word::or),
+                op::XOR => binary!(word::xor),
+                op::BYTE => binary!(word::byte),
+                op::SHL => {
                     ops::shl_to(s.sp, at!(slot.y()), word::to_u64(read(at!(slot.x()))))
-                }),
-                op::SHR => apart!(SHR, {
+                },
+                op::SHR => {
                     ops::shr_to(s.sp, at!(slot.y()), word::to_u64(read(at!(slot.x()))))
-                }),
-                op::SAR => apart!(SAR, binary!(word::sar)),
-                op::ISZERO => apart!(ISZERO, unary!(|a| word::from_bool(word::is_zero(a)))),
-                op::NOT => apart!(NOT, unary!(word::not)),
-                op::CLZ => apart!(CLZ, unary!(word::clz)),
-                slot::IMM_ADD => apart!(IMM_ADD, imm_first!(word::add)),
-                slot::IMM_SUB => apart!(IMM_SUB, imm_first!(word::sub)),
-                slot::IMM_MUL => apart!(IMM_MUL, unary!(|a| word::mul_by(a, slot.imm))),
-                slot::IMM_LT => apart!(IMM_LT, imm_first!(word::lt)),
-                slot::IMM_GT => apart!(IMM_GT, imm_first!(word::gt)),
-                slot::IMM_SLT => apart!(IMM_SLT, imm_first!(word::slt)),
-                slot::IMM_SGT => apart!(IMM_SGT, imm_first!(word::sgt)),
-                slot::IMM_EQ => apart!(IMM_EQ, imm_first!(word::eq)),
-                slot::IMM_AND => apart!(IMM_AND, imm_first!(word::and)),
-                slot::IMM_OR => apart!(IMM_OR, imm_first!(word::or)),
-                slot::IMM_XOR => apart!(IMM_XOR, imm_first!(word::xor)),
-                slot::IMM_SHL => apart!(IMM_SHL, ops::shl_to(s.sp, at!(slot.x()), Some(slot.imm))),
-                slot::IMM_SHR => apart!(IMM_SHR, ops::shr_to(s.sp, at!(slot.x()), Some(slot.imm))),
-                slot::IMM_SAR => apart!(IMM_SAR, imm_first!(word::sar)),
-                slot::IMM_BYTE => apart!(IMM_BYTE, imm_first!(word::byte)),
-                slot::IMM_SIGNEXTEND => apart!(IMM_SIGNEXTEND, imm_first!(word::signextend)),
-                slot::WORD_ADD => apart!(WORD_ADD, word_first!(word::add)),
-                slot::WORD_SUB => apart!(WORD_SUB, word_first!(word::sub)),
-                slot::WORD_MUL => apart!(WORD_MUL, word_first!(word::mul)),
-                slot::WORD_AND => apart!(WORD_AND, word_first!(word::and)),
-                slot::WORD_OR => apart!(WORD_OR, word_first!(word::or)),
-                slot::WORD_XOR => apart!(WORD_XOR, word_first!(word::xor)),
-                slot::WORD_EQ => apart!(WORD_EQ, word_first!(word::eq)),
-                slot::WORD_LT => apart!(WORD_LT, word_first!(word::lt)),
-                slot::WORD_GT => apart!(WORD_GT, word_first!(word::gt)),
+                },
+                op::SAR => binary!(word::sar),
+                op::ISZERO => unary!(|a| word::from_bool(word::is_zero(a))),
+                op::NOT => unary!(word::not),
+                op::CLZ => unary!(word::clz),
+                slot::IMM_ADD => imm_first!(word::add),
+                slot::IMM_SUB => imm_first!(word::sub),
+                slot::IMM_MUL => unary!(|a| word::mul_by(a, slot.imm)),
+                slot::IMM_LT => imm_first!(word::lt),
+                slot::IMM_GT => imm_first!(word::gt),
+                slot::IMM_SLT => imm_first!(word::slt),
+                slot::IMM_SGT => imm_first!(word::sgt),
+                slot::IMM_EQ => imm_first!(word::eq),
+                slot::IMM_AND => imm_first!(word::and),
+                slot::IMM_OR => imm_first!(word::or),
+                slot::IMM_XOR => imm_first!(word::xor),
+                slot::IMM_SHL => ops::shl_to(s.sp, at!(slot.x()), Some(slot.imm)),
+                slot::IMM_SHR => ops::shr_to(s.sp, at!(slot.x()), Some(slot.imm)),
+                slot::IMM_SAR => imm_first!(word::sar),
+                slot::IMM_BYTE => imm_first!(word::byte),
+                slot::IMM_SIGNEXTEND => imm_first!(word::signextend),
+                slot::WORD_ADD => word_first!(word::add),
+                slot::WORD_SUB => word_first!(word::sub),
+                slot::WORD_MUL => word_first!(word::mul),
+                slot::WORD_AND => word_first!(word::and),
+                slot::WORD_OR => word_first!(word::or),
+                slot::WORD_XOR => word_first!(word::xor),
+                slot::WORD_EQ => word_first!(word::eq),
+                slot::WORD_LT => word_first!(word::lt),
+                slot::WORD_GT => word_first!(word::gt),
                 slot::SUB_IMM => {
-                    apart!(SUB_IMM, unary!(|a| word::sub(a, word::from_u64(slot.imm))))
+                    unary!(|a| word::sub(a, word::from_u64(slot.imm)))
                 }
                 slot::DIV_IMM => long_imm!(arith::div),
                 slot::MOD_IMM => long_imm!(arith::rem),
                 slot::SDIV_IMM => long_imm!(arith::sdiv),
                 slot::SMOD_IMM => long_imm!(arith::smod),
-                slot::SHL_IMM => apart!(SHL_IMM, {
+                slot::SHL_IMM => {
                     unary!(|amount| word::shl(amount, word::from_u64(slot.imm)))
-                }),
-                slot::IMM => apart!(IMM, write(s.sp, word::from_u64(slot.imm))),
-                slot::WORD => apart!(WORD, write(s.sp, read(pool.add(slot.imm as usize)))),
-                slot::MOVE => apart!(MOVE, write(s.sp, read(at!(slot.x())))),
-                slot::MOVE2 => apart!(MOVE2, {
+                },
+                slot::IMM => write(s.sp, word::from_u64(slot.imm)),
+                slot::WORD => write(s.sp, read(pool.add(slot.imm as usize))),
+                slot::MOVE => write(s.sp, read(at!(slot.x()))),
+                slot::MOVE2 => {
                     write(s.sp, read(at!(slot.x())));
                     write(at!(slot.y()), read(at!(slot.z())));
-                }),
-                slot::EXCHANGE => apart!(EXCHANGE, {
+                },
+                slot::EXCHANGE => {
                     let (a, x) = (read(s.sp), read(at!(slot.x())));
                     write(s.sp, x);
                     write(at!(slot.x()), a);
-                }),
-                op::MLOAD => apart!(MLOAD, {
+                },
+                op::MLOAD => {
                     let offset = reach!(offset!(read(at!(slot.x()))));
                     write(s.sp, ops::load_word(vm, offset));
-                }),
-                op::MSTORE => apart!(MSTORE, {
+                },
+                op::MSTORE => {
                     let offset = reach!(offset!(read(at!(slot.x()))));
                     ops::store_word(vm, offset, read(at!(slot.y())));
-                }),
-                slot::IMM_MLOAD => apart!(IMM_MLOAD, {
+                },
+                slot::IMM_MLOAD => {
                     let offset = reach!(slot.imm);
                     write(s.sp, ops::load_word(vm, offset));
-                }),
-                slot::IMM_MSTORE => apart!(IMM_MSTORE, {
+                },
+                slot::IMM_MSTORE => {
                     let offset = reach!(slot.imm);
                     ops::store_word(vm, offset, read(at!(slot.y())));
-                }),
+                },
                 slot::BLOCK => enter!(slot),
                 slot::NEXT => {
                     sp = s.sp;

@@ -11,16 +11,6 @@ macro_rules! dispatch {
         use $crate::{CallKind, arith, opcode as op};
         use $crate::interpreter::{ops, word};
 
-        /// An empty line of assembly, which LLVM merges with no other.
-        macro_rules! marker {
-            ($name:expr) => {
-                #[cfg(all(target_arch = "x86_64", not(miri)))]
-                std::arch::asm!(
-                    concat!("/* ", $name, " */"),
-                    options(nomem, nostack, preserves_flags)
-                );
-            };
-        }
         /// An inlined body that can fault.
         macro_rules! inlined {
             ($body:expr) => {
@@ -38,10 +28,7 @@ macro_rules! dispatch {
                 let result = $body;
                 $s = copy;
                 match result {
-                    Ok(value) => {
-                        marker!("called");
-                        value
-                    }
+                    Ok(value) => value,
                     Err(fault) => {
                         std::hint::cold_path();
                         $fault!(fault)
@@ -49,52 +36,43 @@ macro_rules! dispatch {
                 }
             }};
         }
-        /// Ends an arm with an empty line of assembly that no other arm has. LLVM merges equal
-        /// ends of arms behind a jump otherwise: a tenth of the time of arithmetic code, and
-        /// predictions that go wrong.
-        macro_rules! apart {
-            ($name:ident, $body:expr) => {{
-                $body;
-                marker!(stringify!($name));
-            }};
-        }
         match $op {
             $($own)*
             op::STOP => $exit!(Exit::Stop),
             op::EXP => called!(|r| ops::exp(r, $vm)),
             op::KECCAK256 => called!(|r| ops::keccak(r, $vm)),
-            op::ADDRESS => apart!(ADDRESS, $s.push(ops::from_address($frame.address))),
+            op::ADDRESS => $s.push(ops::from_address($frame.address)),
             op::BALANCE => called!(|r| ops::balance(r, $vm, $tracer)),
-            op::ORIGIN => apart!(ORIGIN, $s.push(ops::from_address($vm.tx.origin))),
-            op::CALLER => apart!(CALLER, $s.push(ops::from_address($frame.caller))),
-            op::CALLVALUE => apart!(CALLVALUE, $s.push(word::from_u256($frame.value))),
-            op::CALLDATALOAD => apart!(CALLDATALOAD, ops::calldataload(&mut $s, $vm, $frame)),
-            op::CALLDATASIZE => apart!(CALLDATASIZE, $s.push(word::from_u64($frame.input.len() as u64))),
+            op::ORIGIN => $s.push(ops::from_address($vm.tx.origin)),
+            op::CALLER => $s.push(ops::from_address($frame.caller)),
+            op::CALLVALUE => $s.push(word::from_u256($frame.value)),
+            op::CALLDATALOAD => ops::calldataload(&mut $s, $vm, $frame),
+            op::CALLDATASIZE => $s.push(word::from_u64($frame.input.len() as u64)),
             op::CALLDATACOPY => called!(|r| ops::calldatacopy(r, $vm, $frame)),
-            op::CODESIZE => apart!(CODESIZE, $s.push(word::from_u64($frame.code.len() as u64))),
+            op::CODESIZE => $s.push(word::from_u64($frame.code.len() as u64)),
             op::CODECOPY => called!(|r| ops::codecopy(r, $vm, $frame)),
-            op::GASPRICE => apart!(GASPRICE, $s.push(word::from_u256($vm.tx.gas_price))),
+            op::GASPRICE => $s.push(word::from_u256($vm.tx.gas_price)),
             op::EXTCODESIZE => called!(|r| ops::extcodesize(r, $vm, $tracer)),
             op::EXTCODECOPY => called!(|r| ops::extcodecopy(r, $vm, $tracer)),
-            op::RETURNDATASIZE => apart!(RETURNDATASIZE, $s.push(word::from_u64($vm.return_data.len() as u64))),
+            op::RETURNDATASIZE => $s.push(word::from_u64($vm.return_data.len() as u64)),
             op::RETURNDATACOPY => called!(|r| ops::returndatacopy(r, $vm)),
             op::EXTCODEHASH => called!(|r| ops::extcodehash(r, $vm, $tracer)),
             op::BLOCKHASH => called!(|r| ops::blockhash(r, $vm)),
-            op::COINBASE => apart!(COINBASE, $s.push(ops::from_address($vm.block.beneficiary))),
-            op::TIMESTAMP => apart!(TIMESTAMP, $s.push(word::from_u64($vm.block.timestamp))),
-            op::NUMBER => apart!(NUMBER, $s.push(word::from_u64($vm.block.number))),
-            op::PREVRANDAO => apart!(PREVRANDAO, $s.push(ops::prevrandao($vm))),
-            op::GASLIMIT => apart!(GASLIMIT, $s.push(word::from_u64($vm.block.gas_limit))),
-            op::CHAINID => apart!(CHAINID, $s.push(word::from_u64($vm.config.chain_id))),
+            op::COINBASE => $s.push(ops::from_address($vm.block.beneficiary)),
+            op::TIMESTAMP => $s.push(word::from_u64($vm.block.timestamp)),
+            op::NUMBER => $s.push(word::from_u64($vm.block.number)),
+            op::PREVRANDAO => $s.push(ops::prevrandao($vm)),
+            op::GASLIMIT => $s.push(word::from_u64($vm.block.gas_limit)),
+            op::CHAINID => $s.push(word::from_u64($vm.config.chain_id)),
             op::SELFBALANCE => called!(|r| ops::selfbalance(r, $vm, $frame)),
-            op::BASEFEE => apart!(BASEFEE, $s.push(word::from_u64($vm.block.base_fee))),
-            op::BLOBHASH => apart!(BLOBHASH, ops::blobhash(&mut $s, $vm)),
-            op::BLOBBASEFEE => apart!(BLOBBASEFEE, $s.push(word::from_u256($vm.tx.blob_base_fee))),
-            op::MSTORE8 => apart!(MSTORE8, inlined!(ops::mstore8(&mut $s, $vm))),
+            op::BASEFEE => $s.push(word::from_u64($vm.block.base_fee)),
+            op::BLOBHASH => ops::blobhash(&mut $s, $vm),
+            op::BLOBBASEFEE => $s.push(word::from_u256($vm.tx.blob_base_fee)),
+            op::MSTORE8 => inlined!(ops::mstore8(&mut $s, $vm)),
             op::SLOAD => called!(|r| ops::sload(r, $vm, $frame, $tracer)),
             op::SSTORE => called!(|r| ops::sstore(r, $vm, $frame, $tracer)),
-            op::MSIZE => apart!(MSIZE, $s.push(word::from_u64($vm.memory.len() as u64))),
-            op::GAS => apart!(GAS, $s.push(word::from_u64($s.gas))),
+            op::MSIZE => $s.push(word::from_u64($vm.memory.len() as u64)),
+            op::GAS => $s.push(word::from_u64($s.gas)),
             op::TLOAD => called!(|r| ops::tload(r, $vm, $frame)),
             op::TSTORE => called!(|r| ops::tstore(r, $vm, $frame)),
             op::MCOPY => called!(|r| ops::mcopy(r, $vm)),
