@@ -69,7 +69,7 @@ pub(in crate::interpreter) unsafe fn mulmod(
 }
 
 /// Shifts the word at `from` left by `amount`, to zero where that is 256 or more, and puts it at
-/// `to`, the same place or another. Limb by limb, which takes few registers.
+/// `to`, the same place or another.
 #[inline(always)]
 pub(in crate::interpreter) unsafe fn shl_to(
     to: *mut Limbs,
@@ -77,28 +77,27 @@ pub(in crate::interpreter) unsafe fn shl_to(
     amount: Option<u64>,
 ) {
     let Some(amount) = amount.filter(|amount| *amount < 256) else { return write(to, word::ZERO) };
-    let bits = amount as u32 & 63;
-    let get = |i: usize| from.cast::<u64>().add(i).read_volatile();
-    let set = |i: usize, limb: u64| to.cast::<u64>().add(i).write_volatile(limb);
-    macro_rules! by_limbs {
-        ($n:literal) => {{
-            let mut high = get(3 - $n);
-            for i in ($n + 1..4).rev() {
-                let low = get(i - $n - 1);
-                set(i, word::funnel_left(high, low, bits));
-                high = low;
-            }
-            set($n, high << bits);
-            for i in 0..$n {
-                set(i, 0);
-            }
-        }};
-    }
+    let (to, from, bits) = (to.cast(), from.cast(), amount as u32 & 63);
     match amount >> 6 {
-        0 => by_limbs!(0),
-        1 => by_limbs!(1),
-        2 => by_limbs!(2),
-        _ => by_limbs!(3),
+        0 => shl_limbs::<0>(to, from, bits),
+        1 => shl_limbs::<1>(to, from, bits),
+        2 => shl_limbs::<2>(to, from, bits),
+        _ => shl_limbs::<3>(to, from, bits),
+    }
+}
+
+/// Shifts left by `N` limbs and `bits`. Limb by limb from the top, which takes few registers.
+#[inline(always)]
+unsafe fn shl_limbs<const N: usize>(to: *mut u64, from: *const u64, bits: u32) {
+    let mut high = from.add(3 - N).read_volatile();
+    for i in (N + 1..4).rev() {
+        let low = from.add(i - N - 1).read_volatile();
+        to.add(i).write_volatile(word::funnel_left(high, low, bits));
+        high = low;
+    }
+    to.add(N).write_volatile(high << bits);
+    for i in 0..N {
+        to.add(i).write_volatile(0);
     }
 }
 
@@ -110,28 +109,27 @@ pub(in crate::interpreter) unsafe fn shr_to(
     amount: Option<u64>,
 ) {
     let Some(amount) = amount.filter(|amount| *amount < 256) else { return write(to, word::ZERO) };
-    let bits = amount as u32 & 63;
-    let get = |i: usize| from.cast::<u64>().add(i).read_volatile();
-    let set = |i: usize, limb: u64| to.cast::<u64>().add(i).write_volatile(limb);
-    macro_rules! by_limbs {
-        ($n:literal) => {{
-            let mut low = get($n);
-            for i in 0..3 - $n {
-                let high = get(i + $n + 1);
-                set(i, word::funnel_right(high, low, bits));
-                low = high;
-            }
-            set(3 - $n, low >> bits);
-            for i in 4 - $n..4 {
-                set(i, 0);
-            }
-        }};
-    }
+    let (to, from, bits) = (to.cast(), from.cast(), amount as u32 & 63);
     match amount >> 6 {
-        0 => by_limbs!(0),
-        1 => by_limbs!(1),
-        2 => by_limbs!(2),
-        _ => by_limbs!(3),
+        0 => shr_limbs::<0>(to, from, bits),
+        1 => shr_limbs::<1>(to, from, bits),
+        2 => shr_limbs::<2>(to, from, bits),
+        _ => shr_limbs::<3>(to, from, bits),
+    }
+}
+
+/// [`shl_limbs`] to the right, from the bottom.
+#[inline(always)]
+unsafe fn shr_limbs<const N: usize>(to: *mut u64, from: *const u64, bits: u32) {
+    let mut low = from.add(N).read_volatile();
+    for i in 0..3 - N {
+        let high = from.add(i + N + 1).read_volatile();
+        to.add(i).write_volatile(word::funnel_right(high, low, bits));
+        low = high;
+    }
+    to.add(3 - N).write_volatile(low >> bits);
+    for i in 4 - N..4 {
+        to.add(i).write_volatile(0);
     }
 }
 
