@@ -29,8 +29,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             for id in first..accounts.min(first + 20_000) {
                 diff.accounts.insert(address(id), new_account(id, &mut random));
             }
-            db.commit(&diff)?;
+            db.seed(&diff)?;
         }
+        db.commit(&StateDiff::default())?;
         println!("{accounts} accounts in {:.1} s", start.elapsed().as_secs_f64());
     }
 

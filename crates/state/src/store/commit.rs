@@ -80,6 +80,7 @@ impl FileDb {
             }
             tries.storage.forget(&pruned.branches);
         }
+        self.swept_to = pruned.swept_to;
         if let Some(last) = pruned.last {
             self.pruned_to = last;
         }

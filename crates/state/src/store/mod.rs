@@ -82,6 +82,8 @@ pub struct FileDb {
     next_id: u64,
     /// The last key of `changes` that was deleted: there is none before it.
     pruned_to: Vec<u8>,
+    /// How far the index was swept.
+    swept_to: Vec<u8>,
     kv: Box<dyn KvStore>,
 }
 
@@ -139,6 +141,8 @@ impl FileDb {
             marks: Vec::new(),
             next_id: 0,
             pruned_to: Vec::new(),
+            // Anywhere will do, as long as it is not the same place each time.
+            swept_to: sweep_start(meta.head.number()),
             kv,
         })
     }
@@ -370,6 +374,13 @@ impl fmt::Debug for FileDb {
             .field("meta", &self.meta)
             .finish_non_exhaustive()
     }
+}
+
+/// Where in the index sweeping starts when a store is opened at `head`.
+fn sweep_start(head: Option<u64>) -> Vec<u8> {
+    let place = keccak256(head.unwrap_or_default().to_be_bytes());
+    let kind = if place[0] < 128 { keys::Kind::Account } else { keys::Kind::Slot };
+    [&[kind as u8], &place[1..17]].concat()
 }
 
 /// How many preimages a walk looks up together.

@@ -15,7 +15,10 @@ use crate::kv::{KvReader, Order, Table, WriteBatch};
 const STEPS_PER_CHANGE: usize = 3;
 
 /// Records that a commit deletes at most beside that.
-const STEPS: usize = 1000;
+const STEPS_MIN: usize = 1000;
+
+/// Entries of the index that a commit looks at for each change it makes.
+const SWEPT_PER_CHANGE: usize = 4;
 
 /// Bytes on disk for each byte of history: pages of a tree that grows at its end are half full.
 const DISK_FACTOR: u64 = 2;
@@ -25,6 +28,8 @@ const DISK_FACTOR: u64 = 2;
 pub(super) struct Pruned {
     /// The last key of `changes` that was deleted, if any was.
     pub(super) last: Option<Vec<u8>>,
+    /// How far the index was swept; empty at its end.
+    pub(super) swept_to: Vec<u8>,
     /// Branch records that were deleted.
     pub(super) branches: Vec<Vec<u8>>,
 }
@@ -38,7 +43,7 @@ impl FileDb {
         changes: usize,
         batch: &mut WriteBatch,
     ) -> Result<Pruned, DbError> {
-        let mut pruned = Pruned::default();
+        let mut pruned = Pruned { swept_to: self.swept_to.clone(), ..Pruned::default() };
         let oldest_mark = match self.marks.first() {
             Some((_, Some(block))) => *block,
             // Back to before the first block: all of it is needed.
@@ -57,7 +62,7 @@ impl FileDb {
             History::Bytes(_) => last,
         };
         let kv = &self.kv();
-        let mut steps = STEPS + STEPS_PER_CHANGE * changes;
+        let mut steps = STEPS_MIN + STEPS_PER_CHANGE * changes;
         for entry in kv.iter(Table::Changes, &[], Some(&self.pruned_to), Order::Forward)? {
             let (key, record) = entry?;
             let change = Change::parse(kv, &key)?;
@@ -81,11 +86,6 @@ impl FileDb {
                     break;
                 }
             }
-            if let Some(index) = change.index_key() {
-                // The entry of the index that ends with this block, if one does.
-                batch.delete(Table::History, &index.entry(change.block));
-            }
-            batch.delete(Table::Changes, &key);
             let bytes = change_bytes(&key, &record);
             meta.history_bytes = meta.history_bytes.saturating_sub(bytes);
             pruned.last = Some(key);
@@ -94,7 +94,41 @@ impl FileDb {
                 break;
             }
         }
+        if let Some(last) = &pruned.last {
+            let end = [last.as_slice(), &[0]].concat();
+            batch.delete_range(Table::Changes, &self.pruned_to, Some(&end));
+        }
+        self.stage_sweep(meta.floor, changes, &mut pruned, batch)?;
         Ok(pruned)
+    }
+
+    /// Deletes entries of the index whose last block is no longer kept, along a stretch of it.
+    ///
+    /// Where an entry is says nothing of its age, so going after each one would touch a page for
+    /// each. A broom that passes several entries for each one added leaves a fraction behind.
+    fn stage_sweep(
+        &self,
+        floor: u64,
+        changes: usize,
+        pruned: &mut Pruned,
+        batch: &mut WriteBatch,
+    ) -> Result<(), DbError> {
+        let stretch = STEPS_MIN + SWEPT_PER_CHANGE * changes;
+        let start = Some(self.swept_to.as_slice());
+        let mut entries = self.kv.iter(Table::History, &[], start, Order::Forward)?;
+        for entry in entries.by_ref().take(stretch) {
+            let key = entry?.0;
+            if let Some((_, last)) = key.split_last_chunk()
+                && u64::from_be_bytes(*last) <= floor
+            {
+                batch.delete(Table::History, &key);
+            }
+            pruned.swept_to = key;
+        }
+        if entries.next().is_none() {
+            pruned.swept_to.clear();
+        }
+        Ok(())
     }
 
     /// Deletes slots and branches of a life that has ended, and says whether these were the last.
