@@ -39,4 +39,4 @@ pub use cached::{CacheLimits, CacheStats, CachedDb, HitCount};
 pub use config::{DatabaseConfig, KeySource, StoreConfig, open};
 pub use memory::MemoryDb;
 pub use migrate::{Copied, MigrateError, copy, migrate};
-pub use store::{FileDb, FileOptions, History};
+pub use store::{CheckLevel, Checked, FileDb, FileOptions, FileStat, History};

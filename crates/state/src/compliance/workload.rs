@@ -28,6 +28,8 @@ pub fn check_workload(
     let mut random = Random(seed);
     // The state after each block, by number.
     let mut past = vec![Model::default()];
+    // The highest block there was: how far the past reaches goes by that.
+    let mut highest = 0;
     let mut snapshots: Vec<(SnapshotId, usize)> = Vec::new();
     let addresses: Vec<Address> = (0..ADDRESSES).map(address).collect();
     let slots: Vec<U256> = (0..SLOTS).map(word).collect();
@@ -81,10 +83,14 @@ pub fn check_workload(
                 }
             }
             12 if random.below(4) == 0 => {
-                let back = random.below(UNWOUND).min(past.len() as u64 - 1);
-                past.truncate(past.len() - back as usize);
-                snapshots.retain(|snapshot| snapshot.1 <= past.len());
-                backend.unwind(past.len() as u64 - 1).expect("recent blocks unwind");
+                let target = (past.len() as u64 - 1).saturating_sub(random.below(UNWOUND));
+                match backend.unwind(target) {
+                    Ok(()) => {
+                        past.truncate(target as usize + 1);
+                        snapshots.retain(|snapshot| snapshot.1 <= past.len());
+                    }
+                    Err(error) => check_floor(&error, target, highest),
+                }
                 "unwinding"
             }
             // Snapshots end with the process.
@@ -95,6 +101,7 @@ pub fn check_workload(
             _ => continue,
         };
         let when = format!("seed {seed}, after step {step} ({what})");
+        highest = highest.max(past.len() as u64 - 1);
         let (head, model) = (past.len() - 1, &past[past.len() - 1]);
         assert_eq!(backend.head().expect("a head").number, head as u64, "{when}");
         model.check(backend.as_ref(), &addresses, &slots, &when);
@@ -103,14 +110,19 @@ pub fn check_workload(
             let when = format!("{when}, at block {number}");
             match backend.at(number) {
                 Ok(then) => past[number as usize].check_past(&*then, &addresses, &slots, &when),
-                Err(DbError::NoHistory { floor, .. }) => {
-                    let is_due = number < floor && number + UNWOUND < head as u64;
-                    assert!(is_due, "{when}: kept from {floor}");
-                }
-                Err(error) => panic!("{when}: {error}"),
+                Err(error) => check_floor(&error, number, highest),
             }
         }
     }
+}
+
+/// Checks that block `number` was refused because it is long ago.
+fn check_floor(error: &DbError, number: u64, highest: u64) {
+    let is_due = match error {
+        DbError::NoHistory { floor, .. } => number < *floor && number + UNWOUND < highest,
+        _ => false,
+    };
+    assert!(is_due, "block {number} of {highest}: {error}");
 }
 
 /// One random change by hand, made to both.

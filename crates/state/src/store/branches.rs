@@ -6,7 +6,7 @@ use zvm_core::{DbError, map::HashMap};
 use zvm_trie::{Branch, Nibbles};
 
 use super::read::{get, put};
-use crate::kv::{KvReader, Table, WriteBatch};
+use crate::kv::{KvReader, Order, Table, WriteBatch};
 
 /// Bytes of a map entry beside the key and the branch, roughly.
 const ENTRY_BYTES: usize = 64;
@@ -102,6 +102,35 @@ impl Branches {
         for key in keys {
             self.cache().remove(key);
         }
+    }
+
+    /// The table of the records.
+    pub(super) fn table(&self) -> Table {
+        self.table
+    }
+
+    /// The keys of records that are not on disk yet, in order.
+    pub(super) fn dirty_keys(&self) -> Vec<&[u8]> {
+        let records = self.dirty.iter().filter(|(_, branch)| branch.is_some());
+        let mut keys: Vec<&[u8]> = records.map(|(key, _)| key.as_ref()).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// How many records there are under `prefix`, given the [`dirty_keys`](Self::dirty_keys).
+    pub(super) fn count(
+        &self,
+        kv: &dyn KvReader,
+        prefix: &[u8],
+        dirty: &[&[u8]],
+    ) -> Result<u64, DbError> {
+        let first = dirty.partition_point(|key| *key < prefix);
+        let waiting = dirty[first..].iter().take_while(|key| key.starts_with(prefix)).count();
+        let mut count = waiting as u64;
+        for entry in kv.iter(self.table, prefix, None, Order::Forward)? {
+            count += u64::from(!self.dirty.contains_key(entry?.0.as_slice()));
+        }
+        Ok(count)
     }
 
     /// Bytes of memory that are not on disk yet.

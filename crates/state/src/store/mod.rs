@@ -22,14 +22,17 @@
 //! are worked out from `changes` when a store is opened ([`recover`]).
 
 mod branches;
+mod check;
 mod commit;
 mod history;
 mod keys;
 mod options;
 mod pending;
 mod plan;
+mod proof;
 mod prune;
 mod read;
+mod rebuild;
 mod record;
 mod recover;
 mod tries;
@@ -47,7 +50,9 @@ use zvm_core::{
     StateDiff, U256, VisitAccount, VisitSlot, keccak256,
 };
 
+pub use check::{CheckLevel, Checked};
 pub use options::{FileOptions, History};
+pub use proof::FileStat;
 
 use crate::kv::{self, Access, Durability, KvReader, KvStore, Order, Table, WriteBatch};
 use history::{Tail, Then};
@@ -400,3 +405,6 @@ fn preimages<const N: usize>(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

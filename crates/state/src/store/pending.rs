@@ -29,6 +29,9 @@ const ENTRY_BYTES: usize = 64;
 /// Sealed records by key; `None` is a deletion.
 type Records = BTreeMap<Box<[u8]>, Option<Box<[u8]>>>;
 
+/// The index of a table, a key, and the sealed record; `None` deletes.
+type Record = (usize, Box<[u8]>, Option<Box<[u8]>>);
+
 /// Records on their way to their tables.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
@@ -39,7 +42,7 @@ pub(super) struct Pending {
 /// What a block changes.
 #[derive(Debug, Default)]
 pub(super) struct Redo {
-    records: Vec<(usize, Box<[u8]>, Option<Box<[u8]>>)>,
+    records: Vec<Record>,
 }
 
 fn index_of(table: Table) -> Option<usize> {
@@ -202,7 +205,7 @@ fn slice_bounds(slice: u64) -> ([u8; 1], Bound<&'static [u8]>) {
 }
 
 /// Takes a record off the front of a redo.
-fn take_record(rest: &mut &[u8]) -> Option<(usize, Box<[u8]>, Option<Box<[u8]>>)> {
+fn take_record(rest: &mut &[u8]) -> Option<Record> {
     let (head, behind) = rest.split_first_chunk::<5>()?;
     let table = usize::from(head[0]);
     let key_length = usize::from(u16::from_be_bytes([head[1], head[2]]));

@@ -1,0 +1,295 @@
+//! Checking a store, as thoroughly as asked.
+
+use std::ops::ControlFlow;
+
+use zvm_core::{B256, DbError, KECCAK_EMPTY, keccak256};
+use zvm_trie::{LeafVisitor, Nibbles, RecordBuilder, RootBuilder, UpdateOptions};
+
+use super::{
+    FileDb, WALK_STEP,
+    branches::{Branches, account_path, storage_path},
+    keys::{Life, life, slot_hash_of, slot_key},
+    plan::{AccountChange, SlotChange},
+    preimages,
+    read::{corrupt, corrupt_at, entries, get_all},
+    record::{AccountRecord, word},
+    tries::{TrieChanges, account_leaves, for_each_word, storage_leaves},
+};
+use crate::kv::{KvReader, Table};
+
+/// How thoroughly a store is checked. Each level but the sample includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckLevel {
+    /// The head, and that the stored trie leads to its root.
+    Head,
+    /// As [`Head`](Self::Head), and this many accounts with a slot of each, from leaf to root.
+    Sample(u32),
+    /// Every account, slot, code and preimage; the root is computed from them alone.
+    State,
+    /// Every branch record as well, beside tries built from all leaves.
+    Branches,
+}
+
+/// What a check has looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// Accounts.
+    pub accounts: u64,
+    /// Slots.
+    pub slots: u64,
+    /// Branch records.
+    pub branches: u64,
+}
+
+impl FileDb {
+    /// Checks the store; the first fault is the error. `progress` hears after each account how much
+    /// has been checked. Memory does not grow with the state.
+    pub fn check(
+        &self,
+        level: CheckLevel,
+        progress: &mut dyn FnMut(&Checked),
+    ) -> Result<Checked, DbError> {
+        let mut checked = Checked::default();
+        self.check_root(&[])?;
+        match level {
+            CheckLevel::Head => {}
+            CheckLevel::Sample(accounts) => self.check_sample(accounts, &mut checked, progress)?,
+            CheckLevel::State => self.check_state(false, &mut checked, progress)?,
+            CheckLevel::Branches => {
+                self.check_state(true, &mut checked, progress)?;
+                self.check_account_branches(&mut checked)?;
+            }
+        }
+        Ok(checked)
+    }
+
+    /// Checks that the stored trie, with `accounts` put to what they are, leads to the root.
+    fn check_root(&self, accounts: &[AccountChange]) -> Result<(), DbError> {
+        let mut unused = TrieChanges::default();
+        let root = self.tries()?.update_accounts(&self.kv(), accounts, &mut unused)?;
+        if root != self.meta.head.root {
+            let leaf = accounts.first().map(|account| format!(" from account {}", account.hash));
+            let what = format!(
+                "trie_accounts: root {root}{}, the head has {}",
+                leaf.unwrap_or_default(),
+                self.meta.head.root
+            );
+            return Err(corrupt(&self.kv(), what));
+        }
+        Ok(())
+    }
+
+    fn check_sample(
+        &self,
+        accounts: u32,
+        checked: &mut Checked,
+        progress: &mut dyn FnMut(&Checked),
+    ) -> Result<(), DbError> {
+        let kv = &self.kv();
+        // Hashes of hashes are spread as evenly as those of addresses.
+        let mut place = self.meta.head.root;
+        for _ in 0..accounts {
+            place = keccak256(place);
+            let behind = |place: &B256| {
+                let start = Some(place.as_slice());
+                let decode = AccountRecord::decode;
+                entries::<_, 32>(kv, Table::Accounts, &[], start, decode)?.next().transpose()
+            };
+            let found = match behind(&place)? {
+                None => behind(&B256::ZERO)?,
+                found => found,
+            };
+            let Some((key, record)) = found else { break };
+            let hash = B256::new(key);
+            self.check_root(&[AccountChange { hash, old: Some(record), new: Some(record) }])?;
+            checked.accounts += 1;
+            if record.slots > 0 {
+                self.check_slot(&life(&hash, record.incarnation), &record, place)?;
+                checked.slots += 1;
+            }
+            progress(checked);
+        }
+        Ok(())
+    }
+
+    /// Checks the first slot behind `place`, or the very first, from leaf to storage root.
+    fn check_slot(&self, life: &Life, record: &AccountRecord, place: B256) -> Result<(), DbError> {
+        let kv = &self.kv();
+        let mut slot = None;
+        for from in [place, B256::ZERO] {
+            if slot.is_none() {
+                for_each_word(kv, life, from, &mut |hash, word| {
+                    slot = Some((hash, word));
+                    Ok(ControlFlow::Break(()))
+                })?;
+            }
+        }
+        let fault = |what| corrupt_at(kv, Table::Accounts, &life[..32], what);
+        let (hash, word) = slot.ok_or_else(|| fault(format!("none of {} slots", record.slots)))?;
+        let same = [SlotChange { key: slot_key(life, &hash), old: word, new: word }];
+        let count = |_: &_| Some(record.slots);
+        let mut unused = TrieChanges::default();
+        let roots = self.tries()?.update_storage(kv, &same, count, &mut unused)?;
+        match roots.first() {
+            Some((_, root)) if *root == record.storage_root => Ok(()),
+            _ => Err(fault(format!("storage root is not that of its slot {hash}"))),
+        }
+    }
+
+    fn check_state(
+        &self,
+        with_branches: bool,
+        checked: &mut Checked,
+        progress: &mut dyn FnMut(&Checked),
+    ) -> Result<(), DbError> {
+        let kv = &self.kv();
+        let dirty = self.tries()?.storage.dirty_keys();
+        let mut root = RootBuilder::default();
+        let mut all = entries::<_, 32>(kv, Table::Accounts, &[], None, AccountRecord::decode)?;
+        loop {
+            let some: Vec<([u8; 32], AccountRecord)> =
+                all.by_ref().take(WALK_STEP).collect::<Result<_, _>>()?;
+            self.check_addresses(&some)?;
+            for (key, record) in &some {
+                let hash = B256::new(*key);
+                let life = life(&hash, record.incarnation);
+                if record.slots > 0 {
+                    self.check_storage(&life, record)?;
+                    checked.slots += record.slots;
+                }
+                if with_branches && record.slots > 0 {
+                    checked.branches += check_branches(
+                        kv,
+                        &self.tries()?.storage,
+                        UpdateOptions::STORAGE,
+                        &|path| storage_path(&life, path),
+                        &dirty,
+                        &mut |visit| storage_leaves(kv, &life, &Nibbles::EMPTY, visit),
+                    )?;
+                }
+                root.push_account(hash, &record.info, record.storage_root);
+                checked.accounts += 1;
+                progress(checked);
+            }
+            if some.len() < WALK_STEP {
+                break;
+            }
+        }
+        let (found, stored) = (root.finish(), self.meta.head.root);
+        if found != stored {
+            let what = format!("meta head: root {stored}, that of the state is {found}");
+            return Err(corrupt(kv, what));
+        }
+        Ok(())
+    }
+
+    fn check_account_branches(&self, checked: &mut Checked) -> Result<(), DbError> {
+        let (kv, accounts) = (&self.kv(), &self.tries()?.accounts);
+        checked.branches += check_branches(
+            kv,
+            accounts,
+            UpdateOptions::ACCOUNTS,
+            &account_path,
+            &accounts.dirty_keys(),
+            &mut |visit| account_leaves(kv, &Nibbles::EMPTY, visit),
+        )?;
+        Ok(())
+    }
+
+    /// Checks preimages and code of accounts.
+    fn check_addresses(&self, accounts: &[([u8; 32], AccountRecord)]) -> Result<(), DbError> {
+        let kv = &self.kv();
+        let hashes: Vec<_> = accounts.iter().map(|account| account.0).collect();
+        check_preimages::<20>(kv, &hashes)?;
+        let mut codes: Vec<B256> =
+            accounts.iter().map(|account| account.1.info.code_hash).collect();
+        codes.retain(|hash| *hash != KECCAK_EMPTY);
+        codes.sort_unstable();
+        codes.dedup();
+        let found = get_all(kv, Table::Code, &codes, |body| Ok(keccak256(body)))?;
+        for (hash, found) in codes.iter().zip(found) {
+            // An account may be written before its code, or without it.
+            if let Some(found) = found.filter(|found| found != hash) {
+                let what = format!("code with hash {found}");
+                return Err(corrupt_at(kv, Table::Code, hash.as_slice(), what));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the slots of an account against its record.
+    fn check_storage(&self, life: &Life, record: &AccountRecord) -> Result<(), DbError> {
+        let kv = &self.kv();
+        let mut root = RootBuilder::default();
+        let (mut slots, mut hashes) = (0, Vec::with_capacity(WALK_STEP));
+        for entry in entries(kv, Table::Storage, life, None, word)? {
+            let (key, word) = entry?;
+            root.push_word(slot_hash_of(&key), word);
+            slots += 1;
+            hashes.push(slot_hash_of(&key));
+            if hashes.len() == WALK_STEP {
+                check_preimages::<32>(kv, &hashes)?;
+                hashes.clear();
+            }
+        }
+        check_preimages::<32>(kv, &hashes)?;
+        let root = root.finish();
+        if slots != record.slots || root != record.storage_root {
+            let what = format!(
+                "{} slots under root {}, in storage are {slots} under {root}",
+                record.slots, record.storage_root
+            );
+            return Err(corrupt_at(kv, Table::Accounts, &life[..32], what));
+        }
+        Ok(())
+    }
+}
+
+/// Checks that hashes are those of their preimages.
+fn check_preimages<const N: usize>(
+    kv: &dyn KvReader,
+    hashes: &[impl AsRef<[u8]>],
+) -> Result<(), DbError> {
+    for (hash, bytes) in hashes.iter().zip(preimages::<N>(kv, hashes)?) {
+        let found = keccak256(bytes);
+        if found[..] != *hash.as_ref() {
+            let what = format!("bytes with hash {found}");
+            return Err(corrupt_at(kv, Table::Preimages, hash.as_ref(), what));
+        }
+    }
+    Ok(())
+}
+
+/// Compares the records of a trie with those of one built from all `leaves`, and counts them.
+/// `dirty` are the keys of records that are not on disk yet, in order.
+fn check_branches(
+    kv: &dyn KvReader,
+    branches: &Branches,
+    options: UpdateOptions,
+    key_of: &dyn Fn(&Nibbles) -> Box<[u8]>,
+    dirty: &[&[u8]],
+    leaves: &mut dyn FnMut(&mut LeafVisitor<'_>) -> Result<(), DbError>,
+) -> Result<u64, DbError> {
+    let mut expected = 0;
+    let mut trie = RecordBuilder::new(options.small_max, |path, branch| {
+        let key = key_of(&path);
+        expected += 1;
+        match branches.get(kv, &key)? {
+            Some(found) if found == branch => Ok(()),
+            Some(_) => Err(corrupt_at(kv, branches.table(), &key, "not the branch of its leaves")),
+            None => Err(corrupt_at(kv, branches.table(), &key, "no record of a branch")),
+        }
+    });
+    leaves(&mut |key, value| {
+        trie.push(key, value)?;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    trie.finish()?;
+    let prefix = key_of(&Nibbles::EMPTY);
+    let found = branches.count(kv, &prefix, dirty)?;
+    if found != expected {
+        let what = format!("{found} records, expected {expected}");
+        return Err(corrupt_at(kv, branches.table(), &prefix, what));
+    }
+    Ok(expected)
+}

@@ -1,0 +1,319 @@
+//! The store over a simulated disk: crashes, full disks, damage.
+
+use std::{collections::BTreeMap, ops::ControlFlow, path::Path};
+
+use zvm_core::{
+    AccountInfo, Address, B256, Database, DbError, EMPTY_ROOT, StateBackend, StateDiff, U256,
+};
+use zvm_trie::{state_root, storage_root};
+
+use super::{CheckLevel, FileDb, FileOptions, History, recover::initial};
+use crate::{
+    compliance::check_backend,
+    kv::{
+        Durability, KvReader, KvStore, Options, Order, Table, WriteBatch,
+        sim::{Crash, SimDisk},
+    },
+};
+
+fn open(disk: &SimDisk, history: History, durability: Durability) -> Result<FileDb, DbError> {
+    let options = FileOptions { history, durability, ..FileOptions::default() };
+    FileDb::over(store(disk)?, options)
+}
+
+fn store(disk: &SimDisk) -> Result<Box<dyn KvStore>, DbError> {
+    let options = Options { initial: initial(), ..Options::default() };
+    disk.open(Path::new("store"), options)
+}
+
+/// The root of all that a store says it holds, by the shortest way.
+fn content_root(db: &FileDb) -> Result<B256, DbError> {
+    let mut accounts = Vec::new();
+    db.for_each_account(B256::ZERO, &mut |_, address, info| {
+        accounts.push((address, info, storage_root(db.storage_entries(address)?)));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(state_root(accounts))
+}
+
+/// A block that changes a few of sixteen accounts, destroys some and gives others many slots.
+fn commit(db: &mut FileDb, number: u64) -> Result<(), DbError> {
+    let mut batch = db.batch();
+    for step in 0..4 {
+        let id = (number * 7 + step * 5) % 16;
+        let address = Address::repeat_byte(id as u8);
+        if (number + step) % 11 == 3 {
+            batch = batch.delete_account(address);
+        }
+        let info = AccountInfo { nonce: number, ..AccountInfo::default() };
+        batch = batch.set_account(address, info);
+        for slot in 0..(id % 4) * 6 {
+            let word = U256::from((number + slot) % 5);
+            batch = batch.set_storage(address, U256::from(slot), word);
+        }
+    }
+    batch.commit()
+}
+
+#[test]
+fn a_simulated_disk_keeps_the_promises_of_a_backend() {
+    let disk = std::cell::RefCell::new(SimDisk::default());
+    let over = || Box::new(open(&disk.borrow(), History::Blocks(40), Durability::Synced).unwrap());
+    check_backend(
+        || {
+            *disk.borrow_mut() = SimDisk::default();
+            over()
+        },
+        |backend| {
+            drop(backend);
+            over()
+        },
+    );
+}
+
+/// Opens what a crash has left and checks that it is the state after one of `roots`' blocks, whole
+/// and fit to go on.
+fn check_survivor(disk: &SimDisk, roots: &[B256], acknowledged: usize, when: &str) {
+    let mut db = open(disk, History::Blocks(40), Durability::Synced).expect(when);
+    let head = db.head().unwrap().number as usize;
+    assert!(head >= acknowledged, "{when}: head {head}, acknowledged {acknowledged}");
+    assert_eq!(db.state_root().unwrap(), roots[head], "{when}");
+    assert_eq!(content_root(&db).unwrap(), roots[head], "{when}");
+    db.check(CheckLevel::Branches, &mut |_| {}).expect(when);
+    let back = head.saturating_sub(3);
+    db.unwind(back as u64).expect(when);
+    assert_eq!(content_root(&db).unwrap(), roots[back], "{when}");
+    for (number, root) in roots.iter().enumerate().take(head + 3).skip(back + 1) {
+        commit(&mut db, number as u64).expect(when);
+        assert_eq!(db.state_root().unwrap(), *root, "{when}: redone block {number}");
+    }
+}
+
+#[test]
+fn any_prefix_of_the_log_is_a_block() {
+    let disk = SimDisk::default();
+    let mut db = open(&disk, History::Blocks(40), Durability::Buffered).unwrap();
+    let mut roots = vec![EMPTY_ROOT];
+    for number in 1..=5 {
+        commit(&mut db, number).unwrap();
+        roots.push(db.state_root().unwrap());
+    }
+    let unsynced = disk.unsynced_bytes();
+    for kept in (0..=unsynced).step_by(37).chain([unsynced]) {
+        let when = format!("{kept} of {unsynced} bytes");
+        check_survivor(&disk.after(Crash::Cut { kept }), &roots, 0, &when);
+    }
+}
+
+#[test]
+fn a_torn_log_is_a_block_at_or_behind_the_last_synced() {
+    for seed in 0..12 {
+        let disk = SimDisk::default();
+        let mut roots = vec![EMPTY_ROOT];
+        // Longer than branches and records wait, so that all ways of writing are met.
+        let synced = 60 + seed as usize * 7;
+        let mut db = open(&disk, History::Blocks(40), Durability::Synced).unwrap();
+        for number in 1..=synced {
+            commit(&mut db, number as u64).unwrap();
+            roots.push(db.state_root().unwrap());
+        }
+        drop(db);
+        let mut db = open(&disk, History::Blocks(40), Durability::Buffered).unwrap();
+        for number in synced + 1..=synced + 40 {
+            commit(&mut db, number as u64).unwrap();
+            roots.push(db.state_root().unwrap());
+        }
+        let when = format!("seed {seed}");
+        check_survivor(&disk.after(Crash::Tear { seed }), &roots, synced, &when);
+        let kept = disk.unsynced_bytes() * (seed as usize + 1) / 13;
+        check_survivor(&disk.after(Crash::Cut { kept }), &roots, synced, &when);
+    }
+}
+
+#[test]
+fn a_full_disk_changes_nothing() {
+    for writes in 0..40 {
+        let disk = SimDisk::default();
+        let mut db = open(&disk, History::Blocks(8), Durability::Synced).unwrap();
+        for number in 1..=50 {
+            commit(&mut db, number).unwrap();
+        }
+        disk.fill_up_after(Some(writes));
+        let mut number = 51;
+        let refused = loop {
+            let before = (db.head().unwrap(), db.state_root().unwrap());
+            if let Err(error) = commit(&mut db, number) {
+                assert_eq!((db.head().unwrap(), db.state_root().unwrap()), before);
+                break error;
+            }
+            number += 1;
+        };
+        assert!(matches!(refused, DbError::Io { .. }), "{refused}");
+        assert_eq!(content_root(&db).unwrap(), db.state_root().unwrap());
+        disk.fill_up_after(None);
+        commit(&mut db, number).unwrap();
+        db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
+        drop(db);
+        let db = open(&disk, History::Blocks(8), Durability::Synced).unwrap();
+        db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
+    }
+}
+
+/// Everything in a store.
+fn records(kv: &dyn KvReader) -> Vec<(Table, Vec<u8>, Vec<u8>)> {
+    let mut records = Vec::new();
+    for table in Table::ALL {
+        for entry in kv.iter(table, &[], None, Order::Forward).unwrap() {
+            let (key, value) = entry.unwrap();
+            records.push((table, key, value));
+        }
+    }
+    records
+}
+
+/// What a store answers about blocks, accounts and slots, as text; errors are passed over.
+fn answers(db: &mut FileDb, next: u64) -> BTreeMap<String, String> {
+    let mut answers = BTreeMap::new();
+    let mut note = |what: String, answer: Result<String, DbError>| {
+        answer.ok().map(|answer| answers.insert(what, answer));
+    };
+    for number in db.floor()..=next {
+        let Ok(then) = db.at(number) else { continue };
+        for id in 0..16 {
+            let address = Address::repeat_byte(id);
+            let account = then.account(address).map(|account| format!("{account:?}"));
+            note(format!("account {id} at {number}"), account);
+            for slot in [0, 5, 17] {
+                let word = then.storage(address, U256::from(slot)).map(|word| word.to_string());
+                note(format!("slot {slot} of {id} at {number}"), word);
+            }
+        }
+    }
+    note("content".into(), content_root(db).map(|root| root.to_string()));
+    note("next".into(), commit(db, next).and_then(|()| db.state_root()).map(|r| r.to_string()));
+    answers
+}
+
+#[test]
+fn a_flipped_bit_in_any_record_is_an_error_or_harmless() {
+    let disk = SimDisk::default();
+    let mut db = open(&disk, History::Blocks(34), Durability::Synced).unwrap();
+    for number in 1..=75 {
+        commit(&mut db, number).unwrap();
+    }
+    drop(db);
+    let whole = records(&*store(&disk.after(Crash::Cut { kept: 0 })).unwrap());
+    let reopened = || disk.after(Crash::Cut { kept: 0 });
+    let right =
+        answers(&mut open(&reopened(), History::Blocks(34), Durability::Synced).unwrap(), 76);
+    // A sample: with all records the test would run for minutes.
+    for (index, (table, key, value)) in whole.iter().enumerate().step_by(whole.len() / 300 + 1) {
+        let disk = reopened();
+        let mut kv = store(&disk).unwrap();
+        let mut damaged = value.clone();
+        let bit = (index * 31) % (8 * damaged.len());
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        let mut batch = WriteBatch::new();
+        batch.put(*table, key, &damaged);
+        kv.write(batch, Durability::Synced).unwrap();
+        drop(kv);
+        let Ok(mut db) = open(&disk, History::Blocks(34), Durability::Synced) else { continue };
+        for (what, answer) in answers(&mut db, 76) {
+            assert_eq!(Some(&answer), right.get(&what), "{} {key:02x?}: {what}", table.name());
+        }
+    }
+}
+
+#[test]
+fn a_deleted_branch_is_found_and_a_rebuilt_trie_is_whole() {
+    let disk = SimDisk::default();
+    let mut db = open(&disk, History::All, Durability::Synced).unwrap();
+    // Just after branches were written, none of them can be worked out from the changes since.
+    for number in 1..=64 {
+        commit(&mut db, number).unwrap();
+    }
+    let whole = db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
+    assert!(whole.branches > 3 && whole.accounts == 16, "{whole:?}");
+    for table in [Table::TrieAccounts, Table::TrieStorage] {
+        let kv = db.store();
+        let key = kv.iter(table, &[], None, Order::Reverse).unwrap().next().unwrap().unwrap().0;
+        drop(db);
+        let mut kv = store(&disk).unwrap();
+        let mut batch = WriteBatch::new();
+        batch.delete(table, &key);
+        kv.write(batch, Durability::Synced).unwrap();
+        drop(kv);
+
+        db = open(&disk, History::All, Durability::Synced).unwrap();
+        let missing = db.check(CheckLevel::Branches, &mut |_| {});
+        assert!(missing.is_err(), "{missing:?}");
+        assert_eq!(db.rebuild_trie(&mut |_| {}).unwrap().accounts, 16);
+        assert_eq!(db.check(CheckLevel::Branches, &mut |_| {}).unwrap(), whole);
+        assert_eq!(db.check(CheckLevel::Sample(9), &mut |_| {}).unwrap().accounts, 9);
+    }
+    commit(&mut db, 65).unwrap();
+    db.unwind(20).unwrap();
+    db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
+}
+
+#[test]
+fn every_account_and_slot_proves_against_the_root() {
+    let disk = SimDisk::default();
+    let mut db = open(&disk, History::default(), Durability::Synced).unwrap();
+    for number in 1..=40 {
+        commit(&mut db, number).unwrap();
+    }
+    let slots: Vec<U256> = (0..20).map(U256::from).collect();
+    for id in 0..18 {
+        let address = Address::repeat_byte(id);
+        let proof = db.proof(address, &slots).unwrap();
+        let proven = proof.verify(db.state_root().unwrap()).unwrap();
+        assert_eq!(proven, db.account(address).unwrap().map(|account| account.info));
+        for slot in proof.storage_proof {
+            assert_eq!(slot.value, db.storage(address, slot.key).unwrap());
+        }
+    }
+}
+
+#[test]
+fn history_stays_within_what_is_kept() {
+    let disk = SimDisk::default();
+    let mut db = open(&disk, History::Blocks(40), Durability::Synced).unwrap();
+    let mut sizes = Vec::new();
+    for number in 1..=600 {
+        commit(&mut db, number).unwrap();
+        let kept = number - db.floor();
+        assert!(kept <= 40 + 34 || number < 80, "block {number}: {kept} kept");
+        sizes.push(db.stat().unwrap().sizes.tables.iter().map(|table| table.entries).sum::<u64>());
+    }
+    let (early, late) = (sizes[200], sizes[599]);
+    assert!(late < early * 3 / 2, "{early} records after 200 blocks, {late} after 600");
+    let error = db.at(100).err().expect("long forgotten");
+    assert!(matches!(error, DbError::NoHistory { number: 100, head: 600, .. }));
+    db.unwind(db.floor()).unwrap();
+    db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
+}
+
+#[test]
+fn a_seeded_state_is_that_of_the_first_block() {
+    let disk = SimDisk::default();
+    let mut db = open(&disk, History::default(), Durability::Synced).unwrap();
+    let alice = Address::repeat_byte(0xa1);
+    for balance in 1..4 {
+        let info = AccountInfo { balance: U256::from(balance), ..AccountInfo::default() };
+        let batch = db.batch().delete_account(alice).set_account(alice, info);
+        let diff = batch.set_storage(alice, U256::ZERO, U256::from(balance)).to_diff().unwrap();
+        db.seed(&diff).unwrap();
+    }
+    let root = db.state_root().unwrap();
+    assert_eq!(content_root(&db).unwrap(), root);
+    let before = db.snapshot().unwrap();
+    commit(&mut db, 1).unwrap();
+    assert!(db.seed(&StateDiff::default()).is_err());
+    db.revert(before).unwrap();
+    assert_eq!(db.state_root().unwrap(), root);
+    drop(db);
+    let db = open(&disk, History::default(), Durability::Synced).unwrap();
+    assert_eq!(db.storage_entries(alice).unwrap(), [(U256::ZERO, U256::from(3))]);
+    db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
+}
