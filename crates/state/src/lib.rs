@@ -21,7 +21,7 @@
 //! [`open`] turns a [`DatabaseConfig`], such as `file:./state`, into whichever backend it names.
 //! With the feature `test-support`, `compliance` holds the suite that every backend passes.
 //!
-//! Not here: incremental state roots, history and remote state.
+//! Not here: remote state.
 
 mod cached;
 #[cfg(any(test, feature = "test-support"))]
