@@ -146,7 +146,7 @@ fn dump(args: &DumpArgs) -> anyhow::Result<()> {
     };
     let name = path.display();
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")));
+    let file = draft_file(folder.unwrap_or(Path::new(".")));
     let file = file.with_context(|| format!("{name}: cannot write"))?;
     let bar = walk_bar("dumping");
     let mut out = BufWriter::new(file);
@@ -166,6 +166,14 @@ fn dump(args: &DumpArgs) -> anyhow::Result<()> {
         ("slots", json!(dumped.slots)),
     ];
     show(&facts, args.json)
+}
+
+/// A file without its name yet, to be read by whoever may read new files.
+fn draft_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
 }
 
 fn load(args: &LoadArgs) -> anyhow::Result<()> {

@@ -11,7 +11,8 @@ use crate::{value, watch::Watch};
 
 #[derive(Debug, Args)]
 pub(crate) struct DbArgs {
-    /// Where the state lives: `file:FOLDER`, or `memory:` for an empty state that is then forgotten
+    /// Where the state lives: `file:FOLDER`, with options such as `file:FOLDER?history=all`, or
+    /// `memory:` for an empty state that is then forgotten
     #[arg(long, value_name = "DATABASE", default_value = "file:./zvm-state")]
     pub(crate) db: DatabaseConfig,
 }
