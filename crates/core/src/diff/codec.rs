@@ -75,7 +75,8 @@ pub enum DecodeDiffError {
 }
 
 impl StateDiff {
-    /// The diff as bytes, in the form of [this module](self): the same diff, the same bytes.
+    /// The diff as bytes, compact and versioned: the same diff, the same bytes. The book has the
+    /// form in its chapter on databases.
     ///
     /// Code is written without its hash, so [`code`](StateDiff::code) must be listed under the
     /// hashes that it has.
