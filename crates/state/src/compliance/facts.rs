@@ -44,6 +44,7 @@ facts!(
     a_release_keeps_the_present_and_earlier_snapshots,
     an_unknown_snapshot_is_an_error,
     code_stays_known_after_a_revert,
+    a_state_given_in_parts_gets_its_block,
     a_new_backend_stands_at_block_0,
     every_commit_makes_a_block,
     the_first_block_may_have_any_number,
@@ -534,4 +535,30 @@ fn walks_start_and_stop_where_they_are_told(db: &mut dyn StateBackend) {
     let failed =
         db.for_each_account(B256::ZERO, &mut |_, address, _| Err(DbError::Ambiguous { address }));
     assert!(matches!(failed, Err(DbError::Ambiguous { .. })));
+}
+
+fn a_state_given_in_parts_gets_its_block(db: &mut dyn StateBackend) {
+    // The second part goes on with the storage of the first.
+    let first =
+        db.batch().set_account(address(1), info(5)).set_storage(address(1), word(1), word(10));
+    let first = first.to_diff().unwrap();
+    db.seed(&first).unwrap();
+    let second = db.batch().set_storage(address(1), word(2), word(20));
+    let second = second.set_storage(address(1), word(3), word(30)).set_account(address(2), info(1));
+    let second = second.to_diff().unwrap();
+    db.seed(&second).unwrap();
+    assert_eq!(db.head().unwrap(), BlockId::default());
+    assert_eq!(entries(db, 1), three_slots());
+    // The root of a_known_state_has_its_known_root.
+    let root = b256!("5a0092a87e91562d30e5ccc7a373edede83e163e3fced18efa782a5673525c7f");
+    assert_eq!(db.state_root().unwrap(), root);
+
+    let block = BlockId { number: 9, hash: B256::repeat_byte(9) };
+    db.commit_block(block, &StateDiff::default()).unwrap();
+    assert_eq!((db.head().unwrap(), db.state_root().unwrap()), (block, root));
+    assert!(matches!(db.seed(&second), Err(DbError::Unsupported { .. })));
+    db.batch().delete_account(address(1)).commit().unwrap();
+    assert_eq!(db.at(9).unwrap().storage(address(1), word(2)).unwrap(), word(20));
+    db.unwind(9).unwrap();
+    assert_eq!(db.state_root().unwrap(), root);
 }
