@@ -33,10 +33,18 @@ type Records = BTreeMap<Box<[u8]>, Option<Box<[u8]>>>;
 type Record = (usize, Box<[u8]>, Option<Box<[u8]>>);
 
 /// Records on their way to their tables.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pending {
-    tables: [Records; TABLES.len()],
+    /// By table and slice.
+    tables: [[Records; SLICES as usize]; TABLES.len()],
     bytes: usize,
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        let slices = || std::array::from_fn(|_| Records::new());
+        Self { tables: std::array::from_fn(|_| slices()), bytes: 0 }
+    }
 }
 
 /// What a block changes.
@@ -49,8 +57,8 @@ fn index_of(table: Table) -> Option<usize> {
     TABLES.iter().position(|waiting| *waiting == table)
 }
 
-fn slice_of(key: &[u8]) -> u64 {
-    u64::from(key.first().copied().unwrap_or_default()) * SLICES / 256
+fn slice_of(key: &[u8]) -> usize {
+    usize::from(key.first().copied().unwrap_or_default()) * SLICES as usize / 256
 }
 
 impl Redo {
@@ -130,10 +138,9 @@ impl Pending {
 
     /// Puts into their tables the records of slice `number`, and those of `redo` that belong there.
     pub(super) fn stage_slice(&self, number: u64, redo: &Redo, batch: &mut WriteBatch) {
-        let slice = number % SLICES;
-        let (first, end) = slice_bounds(slice);
-        for (table, records) in TABLES.iter().zip(&self.tables) {
-            for (key, record) in records.range::<[u8], _>((Bound::Included(&first[..]), end)) {
+        let slice = (number % SLICES) as usize;
+        for (table, slices) in TABLES.iter().zip(&self.tables) {
+            for (key, record) in &slices[slice] {
                 stage_record(*table, key, record.as_deref(), batch);
             }
         }
@@ -145,8 +152,8 @@ impl Pending {
 
     /// Puts everything into its table.
     pub(super) fn stage_all(&self, batch: &mut WriteBatch) {
-        for (table, records) in TABLES.iter().zip(&self.tables) {
-            for (key, record) in records {
+        for (table, slices) in TABLES.iter().zip(&self.tables) {
+            for (key, record) in slices.iter().flatten() {
                 stage_record(*table, key, record.as_deref(), batch);
             }
         }
@@ -161,21 +168,17 @@ impl Pending {
 
     /// Forgets slice `number`, which is in its tables now.
     pub(super) fn forget_slice(&mut self, number: u64) {
-        let slice = number % SLICES;
-        for records in &mut self.tables {
-            let mut gone = records.split_off(&[(slice * 256 / SLICES) as u8][..]);
-            if slice + 1 < SLICES {
-                let mut rest = gone.split_off(&[((slice + 1) * 256 / SLICES) as u8][..]);
-                records.append(&mut rest);
-            }
-            for (key, record) in gone {
+        let slice = (number % SLICES) as usize;
+        for slices in &mut self.tables {
+            for (key, record) in std::mem::take(&mut slices[slice]) {
                 self.bytes = self.bytes.saturating_sub(bytes(&key, record.as_deref()));
             }
         }
     }
 
     fn set(&mut self, table: usize, key: Box<[u8]>, record: Option<Box<[u8]>>) {
-        let Some(records) = self.tables.get_mut(table) else { return };
+        let Some(slices) = self.tables.get_mut(table) else { return };
+        let records = &mut slices[slice_of(&key)];
         self.bytes += bytes(&key, record.as_deref());
         let key_bytes = key.len();
         if let Some(before) = records.insert(key, record) {
@@ -187,21 +190,6 @@ impl Pending {
 
 fn bytes(key: &[u8], record: Option<&[u8]>) -> usize {
     ENTRY_BYTES + key.len() + record.map_or(0, <[u8]>::len)
-}
-
-fn slice_bounds(slice: u64) -> ([u8; 1], Bound<&'static [u8]>) {
-    /// The first byte of every slice but the first.
-    const FIRST: [[u8; 1]; SLICES as usize] = {
-        let mut first = [[0]; SLICES as usize];
-        let mut slice = 0;
-        while slice < SLICES {
-            first[slice as usize] = [(slice * 256 / SLICES) as u8];
-            slice += 1;
-        }
-        first
-    };
-    let end = FIRST.get(slice as usize + 1);
-    (FIRST[slice as usize], end.map_or(Bound::Unbounded, |end| Bound::Excluded(&end[..])))
 }
 
 /// Takes a record off the front of a redo.
@@ -225,22 +213,22 @@ pub(super) struct Layered<'a> {
 }
 
 impl Layered<'_> {
-    fn records(&self, table: Table) -> Option<&Records> {
+    fn slices(&self, table: Table) -> Option<&[Records; SLICES as usize]> {
         index_of(table).map(|index| &self.pending.tables[index])
     }
 }
 
 impl KvReader for Layered<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
-        match self.records(table).and_then(|records| records.get(key)) {
+        match self.slices(table).and_then(|slices| slices[slice_of(key)].get(key)) {
             Some(record) => Ok(record.as_ref().map(|record| record.to_vec())),
             None => self.kv.get(table, key),
         }
     }
 
     fn multi_get(&self, table: Table, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, DbError> {
-        let Some(records) = self.records(table) else { return self.kv.multi_get(table, keys) };
-        let waiting: Vec<_> = keys.iter().map(|key| records.get(*key)).collect();
+        let Some(slices) = self.slices(table) else { return self.kv.multi_get(table, keys) };
+        let waiting: Vec<_> = keys.iter().map(|key| slices[slice_of(key)].get(*key)).collect();
         let rest: Vec<&[u8]> = keys
             .iter()
             .zip(&waiting)
@@ -262,7 +250,7 @@ impl KvReader for Layered<'_> {
         order: Order,
     ) -> Result<Entries<'a>, DbError> {
         let stored = self.kv.iter(table, prefix, from, order)?;
-        let Some(records) = self.records(table) else { return Ok(stored) };
+        let Some(slices) = self.slices(table) else { return Ok(stored) };
         let end = prefix_end(prefix);
         let mut first = Bound::Included(prefix);
         let mut last = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
@@ -281,10 +269,18 @@ impl KvReader for Layered<'_> {
         if is_empty {
             return Ok(stored);
         }
-        let waiting = records.range::<[u8], _>((first, last));
+        // Slices are in the order of keys. Only those that the range meets are looked at.
+        let bound = |bound: Bound<&[u8]>| match bound {
+            Bound::Included(key) | Bound::Excluded(key) => slice_of(key),
+            Bound::Unbounded => SLICES as usize - 1,
+        };
+        let ranges: Vec<_> = slices[bound(first)..=bound(last)]
+            .iter()
+            .map(|records| records.range::<[u8], _>((first, last)))
+            .collect();
         let waiting: Box<dyn Iterator<Item = Waiting<'a>> + 'a> = match order {
-            Order::Forward => Box::new(waiting),
-            Order::Reverse => Box::new(waiting.rev()),
+            Order::Forward => Box::new(ranges.into_iter().flatten()),
+            Order::Reverse => Box::new(ranges.into_iter().rev().flat_map(Iterator::rev)),
         };
         Ok(Box::new(Merged { stored: stored.peekable(), waiting: waiting.peekable(), order }))
     }
