@@ -97,8 +97,8 @@ impl FileDb {
         if let Some(last) = &pruned.last {
             let end = [last.as_slice(), &[0]].concat();
             batch.delete_range(Table::Changes, &self.pruned_to, Some(&end));
+            self.stage_sweep(meta.floor, changes, &mut pruned, batch)?;
         }
-        self.stage_sweep(meta.floor, changes, &mut pruned, batch)?;
         Ok(pruned)
     }
 
