@@ -6,7 +6,12 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use zvm::{Address, SpecId, U256};
 
-use crate::{engine::DbArgs, output::Output, value};
+use crate::{
+    engine::{AtArgs, DbArgs},
+    failure::usage,
+    output::Output,
+    value,
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct AccountArgs {
@@ -14,8 +19,10 @@ pub(crate) struct AccountArgs {
     #[arg(value_parser = value::address)]
     address: Address,
     /// Give the account this balance first, such as 5, 20gwei or 1.5ether
-    #[arg(long, value_name = "WEI", value_parser = value::wei)]
+    #[arg(long, value_name = "WEI", value_parser = value::wei, conflicts_with = "block")]
     set_balance: Option<U256>,
+    #[command(flatten)]
+    at: AtArgs,
     #[command(flatten)]
     db: DbArgs,
     /// Print one JSON object
@@ -32,6 +39,8 @@ pub(crate) struct StorageArgs {
     #[arg(value_parser = value::word)]
     slot: Option<U256>,
     #[command(flatten)]
+    at: AtArgs,
+    #[command(flatten)]
     db: DbArgs,
     /// Print one JSON object
     #[arg(long)]
@@ -47,8 +56,12 @@ pub(crate) fn account(args: &AccountArgs) -> anyhow::Result<ExitCode> {
     if let Some(wei) = args.set_balance {
         zvm.set_balance(address, wei)?;
     }
-    let account = zvm.account(address)?;
-    let code_size = zvm.code(address)?.len();
+    let state = zvm.at(args.at.number(&zvm)?)?;
+    let account = state.account(address)?;
+    let code_size = match &account {
+        Some(account) if account.has_code() => state.code(account.code_hash)?.len(),
+        _ => 0,
+    };
     let mut out = Output::stdout();
     if args.json {
         let info = account.unwrap_or_default();
@@ -84,13 +97,16 @@ pub(crate) fn storage(args: &StorageArgs) -> anyhow::Result<ExitCode> {
     let zvm = args.db.open_existing(SpecId::default())?;
     let mut out = Output::stdout();
     if let Some(slot) = args.slot {
-        let word = zvm.storage(args.address, slot)?;
+        let word = zvm.at(args.at.number(&zvm)?)?.storage(args.address, slot)?;
         if args.json {
             out.json(&json!(word))?;
         } else {
             out.line(format!("{word:#066x}"))?;
         }
     } else {
+        if args.at.block.is_some() {
+            return Err(usage("--at: name a slot; only the latest state lists all of them"));
+        }
         let entries = zvm.storage_entries(args.address)?;
         if args.json {
             let words: Map<_, _> =

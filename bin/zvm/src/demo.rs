@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use clap::Args;
 use zvm::{
-    Address, DEFAULT_SENDER, DatabaseConfig, Raw, Receipt, TxKind, U256, Zvm, sol,
+    Address, B256, DEFAULT_SENDER, DatabaseConfig, Raw, Receipt, TxKind, U256, Zvm, sol,
     tracers::GasProfile,
 };
 
@@ -95,6 +95,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
         Ok(_) => anyhow::bail!("the token let Bob spend what he does not have"),
     }
     let root = zvm.state_root()?;
+    let transfer = zvm.head()?.number - 1;
     drop(zvm);
 
     out.line("\n4. Close the database, open it again, and read back what it kept.")?;
@@ -108,14 +109,35 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     out.field("   state root", root.to_string())?;
     out.line("               One hash over all accounts and storage: equal before and after.")?;
 
+    out.line("\n5. Look into the past: what Bob had before the transfer.")?;
+    let before = zvm.from(alice).at(transfer - 1).call(address, balanceOfCall { holder: bob })?;
+    out.field("   block", format!("{} of {}", transfer - 1, zvm.head()?.number))?;
+    out.field("   Bob", format!("{before} units"))?;
+    drop(zvm);
+
+    out.line("\n6. Prove what the database says to somebody who has only the state root.")?;
+    prove(&mut out, &db, address, root)?;
+
     watch::write_profile(&svg, &profile)?;
-    out.line("\n5. See where the gas of the transfer went, in a browser:")?;
+    out.line("\n7. See where the gas of the transfer went, in a browser:")?;
     out.field("   flame graph", svg.display().to_string())?;
 
     out.line("\nGo on with this database:")?;
     out.line(format!("  zvm call {address} 'balanceOf(address)(uint256)' {bob} --db {db}"))?;
     out.finish()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Proves the token and the first word of its storage, and verifies the proof.
+fn prove(out: &mut Output, db: &str, token: Address, root: B256) -> anyhow::Result<()> {
+    let store = zvm_state::open_store(&db.parse()?)?;
+    let proof = store.proof(token, &[U256::ZERO])?;
+    let nodes = proof.account_proof.len() + proof.storage_proof[0].proof.len();
+    let proven = proof.verify(root).context("the proof of the database's own state")?;
+    anyhow::ensure!(proven.is_some(), "the proof says that there is no token");
+    out.field("   proof", format!("{nodes} trie nodes, as eth_getProof answers"))?;
+    out.field("   verified", format!("the account of the token and its slot 0, against {root}"))?;
+    Ok(())
 }
 
 fn print_receipt<R>(

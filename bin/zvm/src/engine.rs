@@ -37,10 +37,31 @@ pub(crate) struct RequestArgs {
     pub(crate) gas: Option<u64>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct AtArgs {
+    /// Look at the state after this block; default the latest. How far back that goes is up to the
+    /// database, see `file:FOLDER?history=all`
+    #[arg(long = "at", value_name = "BLOCK")]
+    pub(crate) block: Option<u64>,
+}
+
+impl AtArgs {
+    /// The block to look at.
+    pub(crate) fn number(&self, zvm: &Zvm) -> Result<u64, Error> {
+        match self.block {
+            Some(number) => Ok(number),
+            None => Ok(zvm.head()?.number),
+        }
+    }
+}
+
 impl DbArgs {
     /// Opens the database, making one where there is none.
     pub(crate) fn open(&self, spec: SpecId) -> anyhow::Result<Zvm> {
-        Ok(self.builder()?.spec(spec).build()?)
+        let mut zvm = self.builder()?.spec(spec).build()?;
+        // What is sent now makes the next block.
+        zvm.block_mut().number = zvm.head()?.number.saturating_add(1);
+        Ok(zvm)
     }
 
     /// Opens the database to read it: a mistyped path shall not make a new one.
@@ -63,9 +84,13 @@ impl RequestArgs {
         zvm: &mut Zvm,
         to: Address,
         data: Bytes,
+        at: Option<u64>,
         watch: Option<&mut Watch>,
     ) -> Result<Executed, Error> {
-        let request = self.request(zvm);
+        let mut request = self.request(zvm);
+        if let Some(number) = at {
+            request = request.at(number);
+        }
         match watch {
             Some(watch) => request.tracer(watch).call_message(to, data),
             None => request.call_message(to, data),

@@ -4,12 +4,12 @@ use std::{path::PathBuf, process::ExitCode};
 
 use alloy_json_abi::{Function, JsonAbi};
 use clap::Args;
-use zvm::{Address, Bytes, TxKind};
+use zvm::{Address, Bytes, TxKind, Zvm};
 
 use crate::{
     abi,
     artifact::Artifact,
-    engine::{DbArgs, RequestArgs, SpecArgs},
+    engine::{AtArgs, DbArgs, RequestArgs, SpecArgs},
     failure::usage,
     report::Report,
     source::{Code, Source},
@@ -40,6 +40,8 @@ pub(crate) struct SendArgs {
 pub(crate) struct CallArgs {
     #[command(flatten)]
     callee: Callee,
+    #[command(flatten)]
+    at: AtArgs,
     #[command(flatten)]
     common: Common,
 }
@@ -126,7 +128,7 @@ pub(crate) fn deploy(args: DeployArgs) -> anyhow::Result<ExitCode> {
         extra.push(("address", address.to_string()));
         extra.push(("code size", executed.output.len().to_string()));
     }
-    extra.push(("state root", zvm.state_root()?.to_string()));
+    extra.extend(committed(&zvm)?);
     Report { abi: abi.as_ref(), calls: calls.as_ref(), extra, ..Report::new(&executed) }
         .print(common.json)
 }
@@ -142,18 +144,18 @@ pub(crate) fn send(args: SendArgs) -> anyhow::Result<ExitCode> {
         abi: abi.as_ref(),
         function: function.as_ref(),
         calls: calls.as_ref(),
-        extra: vec![("state root", zvm.state_root()?.to_string())],
+        extra: committed(&zvm)?.into(),
         ..Report::new(&executed)
     }
     .print(common.json)
 }
 
 pub(crate) fn call(args: CallArgs) -> anyhow::Result<ExitCode> {
-    let CallArgs { callee, common } = args;
+    let CallArgs { callee, at, common } = args;
     let Prepared { to, abi, function, data } = callee.prepare()?;
     let mut zvm = common.db.open_existing(common.spec.spec)?;
     let mut watch = common.watch.start(common.spec.spec)?;
-    let executed = common.request.call(&mut zvm, to, data, watch.as_mut())?;
+    let executed = common.request.call(&mut zvm, to, data, at.block, watch.as_mut())?;
     let calls = common.watch.finish(watch, &executed)?;
     Report {
         abi: abi.as_ref(),
@@ -162,4 +164,9 @@ pub(crate) fn call(args: CallArgs) -> anyhow::Result<ExitCode> {
         ..Report::new(&executed)
     }
     .print(common.json)
+}
+
+/// The block that a transaction made, and the state after it.
+fn committed(zvm: &Zvm) -> anyhow::Result<[(&'static str, String); 2]> {
+    Ok([("block", zvm.head()?.number.to_string()), ("state root", zvm.state_root()?.to_string())])
 }

@@ -54,7 +54,8 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     }
     zvm.set_code(args.address, code)?;
     let mut watch = args.watch.start(args.spec.spec)?;
-    let executed = args.request.call(&mut zvm, args.address, args.calldata, watch.as_mut())?;
+    let executed =
+        args.request.call(&mut zvm, args.address, args.calldata, None, watch.as_mut())?;
     let calls = args.watch.finish(watch, &executed)?;
     Report { calls: calls.as_ref(), with_storage: true, ..Report::new(&executed) }.print(args.json)
 }

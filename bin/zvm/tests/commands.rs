@@ -105,6 +105,31 @@ fn contracts_stay_in_the_database() {
 }
 
 #[test]
+fn the_past_answers_calls_and_reads() {
+    let (place, token) = with_token();
+    let abi = artifact("Token");
+    let sent = place.run(["send", &token, "transfer", BOB, "7", "--abi", &abi, "--json"]).json();
+    let block: u64 = sent["block"].as_str().unwrap().parse().unwrap();
+    let before = (block - 1).to_string();
+    let bob = ["call", &token, "balanceOf(address)(uint256)", BOB, "--json"];
+    let balance = |at: &[&str]| {
+        place.run([&bob[..], at].concat()).json()["result"][0].as_str().unwrap().to_owned()
+    };
+    assert_eq!((balance(&[]), balance(&["--at", &before])), ("7".to_owned(), "0".to_owned()));
+
+    let nonce =
+        |at: &str| place.run(["account", SENDER, "--at", at, "--json"]).json()["nonce"].clone();
+    assert_eq!((nonce("0"), nonce(&before)), (0.into(), 1.into()));
+
+    let later = (block + 1).to_string();
+    let run = place.run([&bob[..], &["--at", &later]].concat());
+    assert_eq!(run.code, 1);
+    assert!(run.stderr.contains(&format!("no state of block {later}")), "{}", run.stderr);
+    let run = place.run(["storage", &token, "--at", &before]);
+    assert!(run.code == 2 && run.stderr.contains("name a slot"), "{}", run.stderr);
+}
+
+#[test]
 fn reasons_are_read_by_convention_and_by_abi() {
     let (place, token) = with_token();
     let signature = "transfer(address,uint256)";
@@ -267,7 +292,16 @@ fn demo_deploys_transfers_and_reads_back() {
     let place = Place::new();
     let run = place.run(["demo", "--db", "file:./state", "--profile", "flame.svg"]);
     assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{}", run.stdout);
-    for text in ["event", "Transfer(", "999750 units", "250 units", "state root", "flame.svg"] {
+    for text in [
+        "event",
+        "Transfer(",
+        "999750 units",
+        "250 units",
+        "state root",
+        "0 units",
+        "verified",
+        "flame.svg",
+    ] {
         assert!(run.stdout.contains(text), "{text}\n{}", run.stdout);
     }
     assert!(std::fs::read_to_string(place.path().join("flame.svg")).unwrap().contains("Token"));

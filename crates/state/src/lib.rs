@@ -36,7 +36,7 @@ mod past;
 mod store;
 
 pub use cached::{CacheLimits, CacheStats, CachedDb, HitCount};
-pub use config::{DatabaseConfig, KeySource, StoreConfig, open};
+pub use config::{DatabaseConfig, KeySource, StoreConfig, open, open_store};
 pub use memory::MemoryDb;
 pub use migrate::{Copied, MigrateError, copy, migrate};
 pub use store::{CheckLevel, Checked, FileDb, FileOptions, FileStat, History};

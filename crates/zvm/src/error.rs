@@ -43,6 +43,13 @@ pub enum Error {
         output: Bytes,
     },
 
+    /// A transaction was to change the state of a past block.
+    #[error("block {number} is past: it answers calls and takes no transactions")]
+    Past {
+        /// The block.
+        number: u64,
+    },
+
     /// The database failed; nothing changed.
     #[error(transparent)]
     Database(#[from] DbError),

@@ -1,6 +1,6 @@
 //! One execution with its particulars: who sends, how much wei, how much gas, who watches.
 
-use zvm_core::{Address, Bytes, SpecId, Transaction, TxKind, U256};
+use zvm_core::{Address, BlockEnv, Bytes, SpecId, Transaction, TxKind, U256};
 use zvm_evm::{Checks, Executed, Message, NoTracer, Tracer};
 
 use crate::{Calldata, Error, Raw, Receipt, Zvm};
@@ -28,12 +28,13 @@ pub struct Request<'a, T = NoTracer> {
     from: Address,
     value: U256,
     gas: Option<u64>,
+    at: Option<u64>,
     tracer: T,
 }
 
 impl<'a> Request<'a> {
     pub(crate) fn new(zvm: &'a mut Zvm, from: Address) -> Self {
-        Self { zvm, from, value: U256::ZERO, gas: None, tracer: NoTracer }
+        Self { zvm, from, value: U256::ZERO, gas: None, at: None, tracer: NoTracer }
     }
 }
 
@@ -50,10 +51,33 @@ impl<'a, T: Tracer> Request<'a, T> {
         self
     }
 
+    /// Looks at the state after block `number`, and runs in a block of that number; default the
+    /// present state and [`Zvm::block`]. The past answers and does not change: `transact` and
+    /// `deploy` are [`Error::Past`].
+    ///
+    /// ```
+    /// # use zvm::{Address, U256, Zvm};
+    /// let mut zvm = Zvm::memory();
+    /// let alice = Address::repeat_byte(0xa1);
+    /// // PUSH0 SLOAD PUSH0 MSTORE PUSH1 32 PUSH0 RETURN
+    /// zvm.set_code(alice, [0x5f, 0x54, 0x5f, 0x52, 0x60, 32, 0x5f, 0xf3])?;
+    /// zvm.set_storage(alice, U256::ZERO, U256::from(1))?;
+    /// let before = zvm.head()?.number;
+    /// zvm.set_storage(alice, U256::ZERO, U256::from(2))?;
+    ///
+    /// let answer = zvm.from(alice).at(before).call(alice, zvm::Raw(b""))?;
+    /// assert_eq!(answer.last(), Some(&1));
+    /// # Ok::<(), zvm::Error>(())
+    /// ```
+    pub fn at(mut self, number: u64) -> Self {
+        self.at = Some(number);
+        self
+    }
+
     /// Has `tracer` watch; a `&mut` reference does, too.
     pub fn tracer<U: Tracer>(self, tracer: U) -> Request<'a, U> {
-        let Self { zvm, from, value, gas, .. } = self;
-        Request { zvm, from, value, gas, tracer }
+        let Self { zvm, from, value, gas, at, .. } = self;
+        Request { zvm, from, value, gas, at, tracer }
     }
 
     /// See [`Zvm::call`].
@@ -76,7 +100,12 @@ impl<'a, T: Tracer> Request<'a, T> {
             gas: self.gas.unwrap_or(self.zvm.block.gas_limit),
         };
         let Zvm { evm, config, block, db, .. } = self.zvm;
-        Ok(evm.call(&message, block, config, db.as_database(), &mut self.tracer)?)
+        let Some(number) = self.at else {
+            return Ok(evm.call(&message, block, config, db.as_database(), &mut self.tracer)?);
+        };
+        let block = BlockEnv { number, ..block.clone() };
+        let past = db.at(number)?;
+        Ok(evm.call(&message, &block, config, &*past, &mut self.tracer)?)
     }
 
     /// See [`Zvm::transact`].
@@ -85,6 +114,9 @@ impl<'a, T: Tracer> Request<'a, T> {
         to: impl Into<TxKind>,
         data: C,
     ) -> Result<Receipt<C::Return>, Error> {
+        if let Some(number) = self.at {
+            return Err(Error::Past { number });
+        }
         let to = to.into();
         let executed = self.execute(to, data.encode())?;
         self.zvm.db.commit(&executed.diff)?;
@@ -121,7 +153,16 @@ impl<'a, T: Tracer> Request<'a, T> {
     /// Runs the transaction; commits nothing.
     fn execute(&mut self, to: TxKind, data: Bytes) -> Result<Executed, Error> {
         let Zvm { evm, config, block, db, .. } = &mut *self.zvm;
-        let db = db.as_database();
+        let mut block = block.clone();
+        let past;
+        let db = match self.at {
+            None => db.as_database(),
+            Some(number) => {
+                block.number = number;
+                past = db.at(number)?;
+                &*past
+            }
+        };
         let gas_cap = if config.spec().has(SpecId::OSAKA) { TX_GAS_LIMIT_CAP } else { u64::MAX };
         let tx = Transaction {
             sender: self.from,
@@ -136,7 +177,7 @@ impl<'a, T: Tracer> Request<'a, T> {
         let checks = Checks { base_fee: false, sender_code: false, ..Checks::ALL };
         let mut config = config.clone();
         config.checks = checks;
-        Ok(evm.execute(&tx, block, &config, db, &mut self.tracer)?)
+        Ok(evm.execute(&tx, &block, &config, db, &mut self.tracer)?)
     }
 }
 

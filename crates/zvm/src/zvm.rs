@@ -3,8 +3,8 @@
 use std::fmt;
 
 use zvm_core::{
-    Account, AccountInfo, Address, B256, BlockEnv, Bytes, KECCAK_EMPTY, SnapshotId, SpecId,
-    StateBackend, StateDiff, Transaction, TxKind, U256, address,
+    Account, AccountInfo, Address, B256, BlockEnv, BlockId, Bytes, Database, KECCAK_EMPTY,
+    SnapshotId, SpecId, StateBackend, StateDiff, Transaction, TxKind, U256, address,
 };
 use zvm_evm::{Config, Evm, Executed, NoTracer};
 
@@ -156,6 +156,17 @@ impl Zvm {
     /// Root of the state trie, as a block header has it.
     pub fn state_root(&self) -> Result<B256, Error> {
         Ok(self.db.state_root()?)
+    }
+
+    /// The block whose state this is. Every commit makes one, and a new database stands at block 0.
+    pub fn head(&self) -> Result<BlockId, Error> {
+        Ok(self.db.head()?)
+    }
+
+    /// The state after block `number`, to read; [`Request::at`] asks contracts there. How far back
+    /// that goes is up to the database: `file:FOLDER?history=all` keeps everything.
+    pub fn at(&self, number: u64) -> Result<Box<dyn Database + '_>, Error> {
+        Ok(self.db.at(number)?)
     }
 
     /// The hard fork.

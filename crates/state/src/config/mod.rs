@@ -185,16 +185,25 @@ impl DatabaseConfig {
 pub fn open(config: &DatabaseConfig) -> Result<Box<dyn StateBackend>, DbError> {
     Ok(match config {
         DatabaseConfig::Memory => Box::new(MemoryDb::new()),
-        DatabaseConfig::File(store) => Box::new(store.open(Engine::Redb)?),
-        #[cfg(feature = "rocksdb")]
-        DatabaseConfig::RocksDb(store) => Box::new(store.open(Engine::RocksDb)?),
-        #[cfg(not(feature = "rocksdb"))]
-        DatabaseConfig::RocksDb(_) => {
-            return Err(DbError::Config {
-                config: config.to_string(),
-                what: "rocksdb: is not in this build, which lacks the feature rocksdb".to_owned(),
-            });
-        }
+        DatabaseConfig::File(_) | DatabaseConfig::RocksDb(_) => Box::new(open_store(config)?),
         DatabaseConfig::Cached { limits, inner } => Box::new(CachedDb::new(open(inner)?, *limits)),
     })
+}
+
+/// Opens the store that `config` names, behind whatever caches: for what only a store can do, such
+/// as proofs and checks.
+pub fn open_store(config: &DatabaseConfig) -> Result<FileDb, DbError> {
+    let refused =
+        |what: &str| DbError::Config { config: config.to_string(), what: what.to_owned() };
+    match config {
+        DatabaseConfig::Memory => Err(refused("no store: expected file:FOLDER or rocksdb:FOLDER")),
+        DatabaseConfig::File(store) => store.open(Engine::Redb),
+        #[cfg(feature = "rocksdb")]
+        DatabaseConfig::RocksDb(store) => store.open(Engine::RocksDb),
+        #[cfg(not(feature = "rocksdb"))]
+        DatabaseConfig::RocksDb(_) => {
+            Err(refused("rocksdb: is not in this build, which lacks the feature rocksdb"))
+        }
+        DatabaseConfig::Cached { inner, .. } => open_store(inner),
+    }
 }
