@@ -8,6 +8,7 @@ use zvm::{
     Address, B256, DEFAULT_SENDER, DatabaseConfig, Raw, Receipt, TxKind, U256, Zvm, sol,
     tracers::GasProfile,
 };
+use zvm_state::{kv::Access, open_store};
 
 use crate::{
     abi::{self, Decoded},
@@ -130,7 +131,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 
 /// Proves the token and the first word of its storage, and verifies the proof.
 fn prove(out: &mut Output, db: &str, token: Address, root: B256) -> anyhow::Result<()> {
-    let store = zvm_state::open_store(&db.parse()?)?;
+    let store = open_store(&db.parse()?, Access::Read)?;
     let proof = store.proof(token, &[U256::ZERO])?;
     let nodes = proof.account_proof.len() + proof.storage_proof[0].proof.len();
     let proven = proof.verify(root).context("the proof of the database's own state")?;

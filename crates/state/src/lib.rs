@@ -40,3 +40,4 @@ pub use config::{DatabaseConfig, KeySource, StoreConfig, open, open_store};
 pub use memory::MemoryDb;
 pub use migrate::{Copied, MigrateError, copy, migrate};
 pub use store::{CheckLevel, Checked, FileDb, FileOptions, FileStat, History};
+pub use zvm_trie::{AccountProof, AccountProofError, StorageProof};

@@ -112,10 +112,10 @@ impl StoreConfig {
         Self { path, history, durability, cache_bytes, is_read_only: false, key: None }
     }
 
-    fn open(&self, engine: Engine) -> Result<FileDb, DbError> {
+    fn open(&self, engine: Engine, access: Access) -> Result<FileDb, DbError> {
         let options = FileOptions {
             engine,
-            access: if self.is_read_only { Access::Read } else { Access::Create },
+            access: if self.is_read_only { Access::Read } else { access },
             history: self.history,
             durability: self.durability,
             cache_bytes: self.cache_bytes,
@@ -185,25 +185,27 @@ impl DatabaseConfig {
 pub fn open(config: &DatabaseConfig) -> Result<Box<dyn StateBackend>, DbError> {
     Ok(match config {
         DatabaseConfig::Memory => Box::new(MemoryDb::new()),
-        DatabaseConfig::File(_) | DatabaseConfig::RocksDb(_) => Box::new(open_store(config)?),
+        DatabaseConfig::File(_) | DatabaseConfig::RocksDb(_) => {
+            Box::new(open_store(config, Access::Create)?)
+        }
         DatabaseConfig::Cached { limits, inner } => Box::new(CachedDb::new(open(inner)?, *limits)),
     })
 }
 
 /// Opens the store that `config` names, behind whatever caches: for what only a store can do, such
-/// as proofs and checks.
-pub fn open_store(config: &DatabaseConfig) -> Result<FileDb, DbError> {
+/// as proofs and checks. One that `config` says is to be read only is, whatever `access` says.
+pub fn open_store(config: &DatabaseConfig, access: Access) -> Result<FileDb, DbError> {
     let refused =
         |what: &str| DbError::Config { config: config.to_string(), what: what.to_owned() };
     match config {
         DatabaseConfig::Memory => Err(refused("no store: expected file:FOLDER or rocksdb:FOLDER")),
-        DatabaseConfig::File(store) => store.open(Engine::Redb),
+        DatabaseConfig::File(store) => store.open(Engine::Redb, access),
         #[cfg(feature = "rocksdb")]
-        DatabaseConfig::RocksDb(store) => store.open(Engine::RocksDb),
+        DatabaseConfig::RocksDb(store) => store.open(Engine::RocksDb, access),
         #[cfg(not(feature = "rocksdb"))]
         DatabaseConfig::RocksDb(_) => {
             Err(refused("rocksdb: is not in this build, which lacks the feature rocksdb"))
         }
-        DatabaseConfig::Cached { inner, .. } => open_store(inner),
+        DatabaseConfig::Cached { inner, .. } => open_store(inner, access),
     }
 }

@@ -78,12 +78,8 @@ impl FileDb {
                 true => tries.flushed(branches),
                 false => tries.hold(branches),
             }
-            tries.storage.forget(&pruned.branches);
         }
-        self.swept_to = pruned.swept_to;
-        if let Some(last) = pruned.last {
-            self.pruned_to = last;
-        }
+        self.follow_pruning(pruned);
         Ok(())
     }
 

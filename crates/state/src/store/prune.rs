@@ -1,4 +1,4 @@
-//! Forgetting the past, a bounded step with each commit.
+//! Forgetting the past, a bounded step with each commit or all at once.
 
 use zvm_core::DbError;
 
@@ -9,7 +9,7 @@ use super::{
     read::exact,
     recover::Meta,
 };
-use crate::kv::{KvReader, Order, Table, WriteBatch};
+use crate::kv::{Durability, KvReader, Order, Table, WriteBatch};
 
 /// Records that a commit deletes at most for each change it makes, so that pruning catches up.
 const STEPS_PER_CHANGE: usize = 3;
@@ -23,6 +23,9 @@ const SWEPT_PER_CHANGE: usize = 4;
 /// Bytes on disk for each byte of history: pages of a tree that grows at its end are half full.
 const DISK_FACTOR: u64 = 2;
 
+/// Changes that a step of [`FileDb::prune`] is sized for: some ten thousand records a batch.
+const PRUNE_STEP: usize = 10_000;
+
 /// What a step of pruning comes to.
 #[derive(Debug, Default)]
 pub(super) struct Pruned {
@@ -35,6 +38,53 @@ pub(super) struct Pruned {
 }
 
 impl FileDb {
+    /// Deletes all history beyond `keep` now, of which later commits each delete a part otherwise,
+    /// and answers the first block whose state can still be read. `progress` hears it too, after
+    /// each step. As long as the store is open, later commits keep as much.
+    ///
+    /// States that a commit would not forget are not forgotten: see [`History`]. If this is
+    /// interrupted, the store is whole, and somewhat less is deleted.
+    pub fn prune(&mut self, keep: History, progress: &mut dyn FnMut(u64)) -> Result<u64, DbError> {
+        self.options.history = keep;
+        loop {
+            let (mut meta, mut batch) = (self.meta, WriteBatch::new());
+            let pruned = self.stage_pruning(&mut meta, PRUNE_STEP, &mut batch)?;
+            if batch.is_empty() {
+                break;
+            }
+            meta.stage(&mut batch);
+            self.kv.write(batch, Durability::Buffered)?;
+            self.meta = meta;
+            self.follow_pruning(pruned);
+            progress(self.meta.floor);
+        }
+        // The steps have swept a part of the index each; this is all of it.
+        self.swept_to.clear();
+        loop {
+            let mut batch = WriteBatch::new();
+            let mut pruned = Pruned { swept_to: self.swept_to.clone(), ..Pruned::default() };
+            self.stage_sweep(self.meta.floor, PRUNE_STEP, &mut pruned, &mut batch)?;
+            self.kv.write(batch, Durability::Buffered)?;
+            self.follow_pruning(pruned);
+            if self.swept_to.is_empty() {
+                break;
+            }
+        }
+        self.kv.write(WriteBatch::new(), Durability::Synced)?;
+        Ok(self.meta.floor)
+    }
+
+    /// Lets memory follow a step that is on disk.
+    pub(super) fn follow_pruning(&mut self, pruned: Pruned) {
+        if let Some(tries) = self.tries.get_mut() {
+            tries.storage.forget(&pruned.branches);
+        }
+        self.swept_to = pruned.swept_to;
+        if let Some(last) = pruned.last {
+            self.pruned_to = last;
+        }
+    }
+
     /// Deletes the oldest history beyond what is kept, in a batch that adds `changes` changes and
     /// leads to `meta`.
     pub(super) fn stage_pruning(

@@ -295,6 +295,37 @@ fn history_stays_within_what_is_kept() {
 }
 
 #[test]
+fn pruning_at_once_leaves_what_is_kept_and_a_whole_store() {
+    let disk = SimDisk::default();
+    let mut db = open(&disk, History::All, Durability::Synced).unwrap();
+    for number in 1..=300 {
+        commit(&mut db, number).unwrap();
+    }
+    let entries = |db: &FileDb| db.stat().unwrap().sizes.tables;
+    let (before, root) = (entries(&db), db.state_root().unwrap());
+    assert_eq!(db.prune(History::All, &mut |_| {}).unwrap(), 0);
+    assert_eq!(entries(&db), before);
+
+    let floor = db.prune(History::Blocks(50), &mut |_| {}).unwrap();
+    assert_eq!((floor, db.floor()), (250, 250));
+    let after = entries(&db);
+    for table in [Table::Changes, Table::History] {
+        let (kept, all) = (after[table as usize].entries, before[table as usize].entries);
+        assert!(kept * 3 < all, "{}: {kept} of {all} kept", table.name());
+    }
+    assert!(db.at(249).is_err());
+    db.at(250).unwrap();
+    drop(db);
+    let mut db = open(&disk, History::Blocks(50), Durability::Synced).unwrap();
+    assert_eq!((db.floor(), db.state_root().unwrap()), (250, root));
+    // What commits always keep.
+    assert!(db.prune(History::Blocks(0), &mut |_| {}).unwrap() <= 300 - 32);
+    db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
+    db.unwind(db.floor()).unwrap();
+    db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
+}
+
+#[test]
 fn a_seeded_state_is_that_of_the_first_block() {
     let disk = SimDisk::default();
     let mut db = open(&disk, History::default(), Durability::Synced).unwrap();
