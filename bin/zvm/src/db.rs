@@ -1,4 +1,8 @@
-//! `zvm db`: whole databases. Looking at them, and moving their state out, in and elsewhere.
+//! `zvm db`: whole databases. Looking at them, keeping them right, and moving their state out, in and
+//! elsewhere.
+
+mod proof;
+mod upkeep;
 
 use std::{
     fs::{self, File},
@@ -11,10 +15,12 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use zvm::{B256, DatabaseConfig};
+use zvm::{B256, DatabaseConfig, StateBackend};
 use zvm_state::{
+    FileDb,
     dump::{self, LoadError},
-    migrate, open,
+    kv::Access,
+    migrate, open, open_store,
 };
 
 use crate::{engine::DbArgs, failure::usage, output::Output};
@@ -25,6 +31,18 @@ pub(crate) enum DbCommand {
     Open(OpenArgs),
     /// Show block, state root and size
     Stat(StatArgs),
+    /// Look for damage; changes nothing
+    Check(upkeep::CheckArgs),
+    /// Go back to a block and forget those after it
+    Unwind(upkeep::UnwindArgs),
+    /// Build the branches of all tries anew from accounts and slots
+    RebuildTrie(upkeep::RebuildArgs),
+    /// Delete old history now instead of bit by bit
+    Prune(upkeep::PruneArgs),
+    /// Prove an account and slots, as eth_getProof does
+    Proof(proof::ProofArgs),
+    /// Check such a proof against a state root, without a database
+    VerifyProof(proof::VerifyArgs),
     /// Write the state as JSON lines: equal states are equal bytes
     Dump(DumpArgs),
     /// Make a database from a dump, a geth genesis.json or a state dumped by anvil
@@ -100,6 +118,12 @@ impl DbCommand {
                 let facts = stat(&existing(&args.db.db)?, args.count)?;
                 show(&facts, args.json)?;
             }
+            Self::Check(args) => upkeep::check(&args)?,
+            Self::Unwind(args) => upkeep::unwind(&args)?,
+            Self::RebuildTrie(args) => upkeep::rebuild_trie(&args)?,
+            Self::Prune(args) => upkeep::prune(&args)?,
+            Self::Proof(args) => proof::proof(&args)?,
+            Self::VerifyProof(args) => proof::verify(&args)?,
             Self::Dump(args) => dump(&args)?,
             Self::Load(args) => load(&args)?,
             Self::Migrate(args) => migrate_to(&args)?,
@@ -110,7 +134,12 @@ impl DbCommand {
 
 /// What there is to say of a database.
 fn stat(config: &DatabaseConfig, count: bool) -> anyhow::Result<Vec<(&'static str, Value)>> {
-    let db = open(config)?;
+    let store = config.store().map(|_| open_store(config, Access::Create)).transpose()?;
+    let first_block = store.as_ref().map(FileDb::floor);
+    let db: Box<dyn StateBackend> = match store {
+        Some(store) => Box::new(store),
+        None => open(config)?,
+    };
     let (head, root) = (db.head()?, db.state_root()?);
     let mut facts = vec![
         ("database", json!(config.to_string())),
@@ -118,6 +147,8 @@ fn stat(config: &DatabaseConfig, count: bool) -> anyhow::Result<Vec<(&'static st
         ("block_hash", json!(head.hash)),
         ("state_root", json!(root)),
     ];
+    // From where on the past can be read.
+    facts.extend(first_block.map(|number| ("first_block", json!(number))));
     if let Some(folder) = config.folder() {
         facts.push(("bytes_on_disk", json!(bytes_in(folder)?)));
     }
@@ -220,11 +251,23 @@ fn migrate_to(args: &MigrateArgs) -> anyhow::Result<()> {
     show(&facts, args.json)
 }
 
-/// The database to be read only, if it is there: a mistyped path shall not make a new one.
-fn existing(config: &DatabaseConfig) -> anyhow::Result<DatabaseConfig> {
+/// Opens the store of a database that is there already.
+fn open_existing(config: &DatabaseConfig, access: Access) -> anyhow::Result<FileDb> {
+    check_exists(config)?;
+    Ok(open_store(config, access)?)
+}
+
+/// A mistyped path shall not make a new database.
+fn check_exists(config: &DatabaseConfig) -> anyhow::Result<()> {
     if config.folder().is_some_and(|folder| !folder.exists()) {
         bail!("{config}: no database here");
     }
+    Ok(())
+}
+
+/// The database to be read only, if it is there.
+fn existing(config: &DatabaseConfig) -> anyhow::Result<DatabaseConfig> {
+    check_exists(config)?;
     let mut config = config.clone();
     let mut inner = &mut config;
     while let DatabaseConfig::Cached { inner: next, .. } = inner {
@@ -268,6 +311,11 @@ const WALK_STEPS: u64 = 1 << 16;
 /// A bar on standard error, if that is a terminal.
 fn walk_bar(what: &'static str) -> ProgressBar {
     styled(ProgressBar::new(WALK_STEPS), what)
+}
+
+/// A bar over as many things as there may be.
+fn counting_bar(count: u64, what: &'static str) -> ProgressBar {
+    styled(ProgressBar::new(count), what)
 }
 
 fn styled(bar: ProgressBar, what: &'static str) -> ProgressBar {

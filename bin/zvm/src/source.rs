@@ -26,6 +26,14 @@ impl Source {
         Self::read(name, file)
     }
 
+    /// Reads a text file of bounded length, or standard input for `-`.
+    pub(crate) fn path(path: &Path) -> anyhow::Result<Self> {
+        match path.as_os_str() == "-" {
+            true => Self::read("standard input".to_owned(), std::io::stdin().lock()),
+            false => Self::file(path),
+        }
+    }
+
     fn read(name: String, from: impl Read) -> anyhow::Result<Self> {
         let mut bytes = Vec::new();
         let mut bounded = from.take(INPUT_BYTES_MAX + 1);

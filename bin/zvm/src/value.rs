@@ -1,7 +1,7 @@
 //! Reading values from text: hex, numbers, wei. Every message says what was found and where.
 
 use alloy_primitives::utils::parse_units;
-use zvm::{Address, Bytes, U256};
+use zvm::{Address, B256, Bytes, U256};
 
 /// Bytes from hex digits, with or without `0x`. Positions count from 0 in `text`.
 pub(crate) fn hex(text: &str) -> Result<Bytes, String> {
@@ -23,6 +23,13 @@ pub(crate) fn address(text: &str) -> Result<Address, String> {
     let bytes = hex(text)?;
     Address::try_from(bytes.as_ref())
         .map_err(|_| format!("{} bytes, expected an address of 20", bytes.len()))
+}
+
+/// A hash: 64 hex digits, with or without `0x`.
+pub(crate) fn hash(text: &str) -> Result<B256, String> {
+    let bytes = hex(text)?;
+    B256::try_from(bytes.as_ref())
+        .map_err(|_| format!("{} bytes, expected a hash of 32", bytes.len()))
 }
 
 /// A 256-bit number in decimal, or in hex after `0x`.

@@ -85,3 +85,181 @@ fn open_makes_an_empty_database() {
     let stat = place.run(["db", "stat", "--db", "file:new", "--count", "--json"]).json();
     assert_eq!((&stat["accounts"], &stat["state_root"]), (&0.into(), &opened["state_root"]));
 }
+
+/// A place with the token deployed and then `blocks` more blocks.
+fn with_blocks(blocks: u64) -> Place {
+    let place = with_token();
+    for wei in 1..=blocks {
+        let account = place.run(["account", ALICE, "--set-balance", &wei.to_string(), "--json"]);
+        assert_eq!(account.json()["balance"], wei.to_string());
+    }
+    place
+}
+
+const ALICE: &str = "0xa11ce00000000000000000000000000000000000";
+
+#[test]
+fn every_level_of_check_passes_a_whole_store_and_changes_nothing() {
+    let place = with_token();
+    let file = place.path().join("zvm-state/state.redb");
+    let before = std::fs::read(&file).unwrap();
+    let stat = place.run(["db", "stat", "--count", "--json"]).json();
+    for level in ["head", "sample", "full", "all"] {
+        let checked = place.run(["db", "check", "--level", level, "--json"]).json();
+        assert_eq!(
+            (&checked["level"], &checked["state_root"]),
+            (&level.into(), &stat["state_root"])
+        );
+        let accounts = if level == "full" || level == "all" {
+            &stat["accounts"]
+        } else {
+            &checked["accounts"]
+        };
+        assert_eq!(&checked["accounts"], accounts, "{level}");
+    }
+    let text = place.run(["db", "check"]);
+    assert_eq!((text.code, text.stderr.as_str()), (0, ""));
+    assert!(text.stdout.contains("level          full"), "{}", text.stdout);
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+}
+
+#[test]
+fn unwinding_leads_to_the_state_of_that_block() {
+    let place = with_blocks(3);
+    let dumped = place.run(["db", "dump"]).stdout;
+    place.run(["account", ALICE, "--set-balance", "99"]);
+    let head = place.run(["db", "stat", "--json"]).json();
+    let number = head["block"].as_u64().unwrap();
+    place.run(["db", "unwind", "77"]).fails(1, "no state of block 77");
+    let unwound = place.run(["db", "unwind", &(number - 1).to_string(), "--json"]).json();
+    assert_eq!((&unwound["undone"], &unwound["block"]), (&1.into(), &(number - 1).into()));
+    assert_eq!(place.run(["db", "dump"]).stdout, dumped);
+    place.run(["db", "unwind", "1"]);
+    assert_eq!(place.run(["account", ALICE, "--json"]).json()["exists"], false);
+}
+
+#[test]
+fn a_rebuilt_trie_is_the_same() {
+    let place = with_token();
+    let before = place.run(["db", "check", "--level", "all", "--json"]).json();
+    let rebuilt = place.run(["db", "rebuild-trie", "--json"]).json();
+    assert_eq!(rebuilt["state_root"], before["state_root"]);
+    assert_eq!(place.run(["db", "check", "--level", "all", "--json"]).json(), before);
+}
+
+#[test]
+fn pruning_says_from_where_on_states_are_kept() {
+    let place = with_blocks(40);
+    let kept = place.run(["db", "prune", "--history", "all", "--json"]).json();
+    assert_eq!((&kept["first_block"], &kept["forgotten"]), (&0.into(), &0.into()));
+    let pruned = place.run(["db", "prune", "--history", "3", "--json"]).json();
+    let first = pruned["first_block"].as_u64().unwrap();
+    assert!(first > 0, "{pruned}");
+    assert_eq!(place.run(["db", "stat", "--json"]).json()["first_block"], first);
+    place.run(["db", "unwind", "0"]).fails(1, &format!("kept from block {first} to block"));
+    place.run(["db", "check", "--level", "all", "--json"]).json();
+    place.run(["db", "prune", "--history", "some"]).fails(2, "--history: ");
+}
+
+#[test]
+fn a_proof_is_verified_without_the_database() {
+    let place = with_token();
+    let (head, words) = (place.run(["db", "stat", "--json"]).json(), ["0x0", "0x1", "0xdead"]);
+    let text = place.run(["db", "dump"]).stdout;
+    let account: serde_json::Value = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .find(|line: &serde_json::Value| !line["storage"].is_null())
+        .unwrap();
+    let token = account["address"].as_str().unwrap();
+    let proof = place.run(["db", "proof", token, words[0], words[1], words[2], "--json"]);
+    let object = proof.json();
+    assert_eq!(object["stateRoot"], head["state_root"]);
+    assert_eq!(object["blockHash"], head["block_hash"]);
+    assert!(object["accountProof"].is_array() && object["storageProof"][2]["proof"].is_array());
+    std::fs::remove_dir_all(place.path().join("zvm-state")).unwrap();
+
+    let verified =
+        place.run_with_stdin(&["db", "verify-proof", "-", "--json"], &proof.stdout).json();
+    assert_eq!((&verified["exists"], &verified["address"]), (&true.into(), &token.into()));
+    for (index, slot) in words.iter().enumerate() {
+        let found = &verified["slots"][index];
+        assert_eq!(found["value"], account["storage"].get(slot).cloned().unwrap_or("0x0".into()));
+    }
+    assert_eq!(verified["slots"][2]["exists"], false);
+    place.write("proof.json", &proof.stdout);
+    let shown = place.run(["db", "verify-proof", "proof.json"]);
+    assert!(shown.stdout.contains("exists: proven"), "{}", shown.stdout);
+    assert!(shown.stdout.contains("slot 0xdead    absent: proven"), "{}", shown.stdout);
+
+    // As a node answers it, which does not say the root.
+    let mut bare = object.clone();
+    bare.as_object_mut().unwrap().remove("stateRoot");
+    let answer = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "result": bare });
+    place.write("answer.json", answer.to_string());
+    place.run(["db", "verify-proof", "answer.json"]).fails(2, "no stateRoot in it; --root");
+    let root = head["state_root"].as_str().unwrap();
+    let with_root = place.run(["db", "verify-proof", "answer.json", "--root", root, "--json"]);
+    assert_eq!(with_root.json(), verified);
+}
+
+#[test]
+fn a_proof_that_does_not_hold_is_refused_by_its_node() {
+    let place = with_token();
+    let object = place.run(["db", "proof", ALICE, "7", "--json"]).json();
+    place.write("absent.json", object.to_string());
+    let absent = place.run(["db", "verify-proof", "absent.json"]);
+    assert!(absent.stdout.contains("does not exist: proven"), "{}{}", absent.stdout, absent.stderr);
+    assert!(absent.stdout.contains("slot 0x7       absent: proven"), "{}", absent.stdout);
+
+    let verify = |object: &serde_json::Value| {
+        place.write("bad.json", object.to_string());
+        place.run(["db", "verify-proof", "bad.json"])
+    };
+    let mut changed = object.clone();
+    let node = changed["accountProof"][0].as_str().unwrap().to_owned();
+    let last = if node.ends_with('0') { "1" } else { "0" };
+    changed["accountProof"][0] = format!("{}{last}", &node[..node.len() - 1]).into();
+    verify(&changed).fails(1, "bad.json: not proven: account 0x");
+    verify(&changed).fails(1, "node 0 of the proof has hash");
+    let mut changed = object.clone();
+    changed["balance"] = "0x5".into();
+    verify(&changed).fails(1, "the proof has nothing, not the account given");
+    let mut changed = object.clone();
+    changed["accountProof"] = serde_json::json!([]);
+    verify(&changed).fails(1, "proof ends before node 0");
+    let root = format!("0x{}", "11".repeat(32));
+    place
+        .run(["db", "verify-proof", "absent.json", "--root", &root])
+        .fails(1, &format!("expected {root}"));
+}
+
+#[test]
+fn rubbish_for_the_tools_is_named() {
+    let place = Place::new();
+    for command in ["check", "rebuild-trie", "prune"] {
+        place.run(["db", command]).fails(1, "file:./zvm-state: no database here");
+        place.run(["db", command, "--db", "memory:"]).fails(1, "no store: expected file");
+    }
+    place.run(["db", "unwind", "1"]).fails(1, "no database here");
+    place.run(["db", "proof", ALICE]).fails(1, "no database here");
+    place.run(["db", "proof", "0x12"]).fails(2, "ADDRESS>: 1 bytes, expected an address of 20");
+    place.run(["db", "proof", ALICE, "five"]).fails(2, "is no number");
+    place.run(["db", "unwind", "one"]).fails(2, "BLOCK>: invalid digit");
+    place.run(["db", "verify-proof", "none.json"]).fails(1, "none.json: cannot open");
+    for (text, fault) in [
+        ("", "at line 1 column 0; expected a proof"),
+        ("[1", "line 1 column"),
+        ("{\n  \"address\": 7}", "at line 2 column"),
+        ("{\"result\": {}}", "missing field `address`"),
+    ] {
+        place.run_with_stdin(&["db", "verify-proof", "-"], text).fails(2, fault);
+    }
+    place.run(["db", "verify-proof", "-", "--root", "0x12"]).fails(2, "--root: 1 bytes");
+    std::fs::create_dir(place.path().join("empty")).unwrap();
+    place.run(["db", "check", "--db", "file:empty"]).fails(1, "state.redb: cannot open");
+    place.run(["db", "unwind", "0", "--db", "file:empty"]).fails(1, "state.redb: cannot open");
+    assert!(
+        !place.path().join("zvm-state").exists() && !place.path().join("empty/state.redb").exists()
+    );
+}
