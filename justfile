@@ -36,6 +36,10 @@ fuzz-diff *ARGS:
 fuzz TARGET *ARGS:
     cargo xtask fuzz {{TARGET}} {{ARGS}}
 
+# one random workload on all state backends, compared after every block
+compliance *ARGS:
+    cargo xtask compliance {{ARGS}}
+
 # compile the contracts again (needs Node.js)
 contracts *ARGS:
     cargo xtask contracts {{ARGS}}

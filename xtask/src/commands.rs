@@ -45,7 +45,9 @@ pub(crate) fn test(args: &[String]) -> Result<(), Failure> {
 /// What a change must pass before it lands.
 pub(crate) fn check(_: &[String]) -> Result<(), Failure> {
     run(&mut cargo(["fmt", "--all", "--check"]))?;
-    run(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    // With the feature that the long runs on states need, or they would be passed over.
+    let everything = ["--workspace", "--all-targets", "--features", "zvm-state/test-support"];
+    run(cargo(["clippy"]).args(everything).args(["--", "-D", "warnings"]))?;
     test(&[])?;
     run(cargo(["doc", "--workspace", "--lib", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
 }
@@ -95,6 +97,24 @@ pub(crate) fn fuzz(args: &[String]) -> Result<(), Failure> {
         ));
     }
     run(cargo_fuzz().args(["run", name]).args(rest))
+}
+
+/// One long random workload on every backend at once.
+pub(crate) fn compliance(args: &[String]) -> Result<(), Failure> {
+    state_example("compliance", args)
+}
+
+/// Builds an example of the state in release and runs it, with RocksDB if `args` ask for it.
+fn state_example(name: &str, args: &[String]) -> Result<(), Failure> {
+    let with_rocksdb = args.iter().any(|arg| arg == "--rocksdb");
+    let features = if with_rocksdb { "test-support,rocksdb" } else { "test-support" };
+    let example = ["run", "--release", "--package", "zvm-state", "--features", features];
+    let mut command = cargo(example);
+    if with_rocksdb {
+        rocksdb::prepare(&mut command)?;
+    }
+    let rest = args.iter().filter(|arg| *arg != "--rocksdb");
+    run(command.args(["--example", name, "--"]).args(rest))
 }
 
 /// The compiled contracts are in the repository, so only who changes a source needs this.

@@ -63,6 +63,13 @@ const COMMANDS: &[Command] = &[
         run: commands::fuzz,
     },
     Command {
+        name: "compliance",
+        usage: "[--blocks N] [--seed S] [--rocksdb]",
+        about: "Run one random workload of 10,000 blocks on all state backends and compare them after \
+            every block; --rocksdb puts RocksDB among them, whose C++ takes minutes to compile",
+        run: commands::compliance,
+    },
+    Command {
         name: "contracts",
         usage: "[--check]",
         about: "Compile contracts/src again with the pinned solc (needs Node.js); --check only compares",

@@ -7,13 +7,16 @@
 //! );
 //! ```
 
+mod changes;
+mod contenders;
 mod facts;
 mod model;
 mod workload;
 
 use zvm_core::{Address, StateBackend, U256};
 
-pub use workload::check_workload;
+pub use contenders::contenders;
+pub use workload::{Contender, Outcome, Reopen, Workload};
 
 /// Checks every fact and a few random workloads.
 ///
@@ -32,7 +35,10 @@ pub fn check_backend(
         fact(fresh());
     }
     for seed in 0..4 {
-        check_workload(seed, 300, fresh(), &reopen);
+        let contender =
+            Contender { name: "backend".to_owned(), backend: fresh(), reopen: Box::new(&reopen) };
+        let workload = Workload { seed, blocks: 150, addresses: 6, slots: 12 };
+        workload.run(vec![contender], &mut |_| {});
     }
 }
 
@@ -52,7 +58,7 @@ mod tests {
 
     use tempfile::tempdir;
 
-    use super::check_backend;
+    use super::{Workload, check_backend, contenders};
     use crate::{FileDb, MemoryDb};
     use zvm_core::StateBackend;
 
@@ -78,5 +84,13 @@ mod tests {
                 open(latest.get())
             },
         );
+    }
+
+    #[test]
+    fn all_backends_give_the_same_states_dumps_and_diffs() {
+        let folder = tempdir().unwrap();
+        let workload = Workload { seed: 1, blocks: 200, addresses: 48, slots: 20 };
+        let outcome = workload.run(contenders(folder.path()).unwrap(), &mut |_| {});
+        assert_eq!(outcome.committed, 200);
     }
 }

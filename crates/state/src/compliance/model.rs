@@ -1,17 +1,33 @@
 //! A world state written as plainly as possible, to compare backends with.
 
-use std::{collections::BTreeMap, ops::ControlFlow};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use zvm_core::{Account, AccountInfo, Address, B256, Database, StateBackend, U256, keccak256};
 use zvm_trie::{state_root, storage_root};
 
-/// Accounts with their storage. Zero words are not kept.
+/// Accounts by address. Clones share what did not change, since a workload keeps one of each block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Model(pub(super) BTreeMap<Address, (AccountInfo, BTreeMap<U256, U256>)>);
+pub(super) struct Model(pub(super) BTreeMap<Address, Arc<Held>>);
+
+/// An account with its storage. Zero words are not kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) info: AccountInfo,
+    pub(super) storage: BTreeMap<U256, U256>,
+}
+
+/// All of a model in the order in which backends walk: by hash.
+pub(super) struct Walk(Vec<Visited>);
+
+/// An account of a walk: its hash, and its slots with theirs.
+struct Visited {
+    account: (B256, Address, AccountInfo),
+    slots: Vec<(B256, U256, U256)>,
+}
 
 impl Model {
     pub(super) fn set_account(&mut self, address: Address, info: AccountInfo) {
-        self.0.entry(address).or_default().0 = info;
+        self.held(address).info = info;
     }
 
     pub(super) fn delete_account(&mut self, address: Address) {
@@ -20,58 +36,38 @@ impl Model {
 
     pub(super) fn set_storage(&mut self, address: Address, slot: U256, word: U256) {
         if !word.is_zero() {
-            self.0.entry(address).or_default().1.insert(slot, word);
-        } else if let Some(account) = self.0.get_mut(&address) {
-            account.1.remove(&slot);
+            self.held(address).storage.insert(slot, word);
+        } else if self.0.contains_key(&address) {
+            self.held(address).storage.remove(&slot);
         }
+    }
+
+    fn held(&mut self, address: Address) -> &mut Held {
+        Arc::make_mut(self.0.entry(address).or_default())
     }
 
     pub(super) fn root(&self) -> B256 {
-        state_root(self.0.iter().map(|(address, (info, storage))| {
-            (*address, *info, storage_root(storage.iter().map(|(slot, word)| (*slot, *word))))
+        state_root(self.0.iter().map(|(address, held)| {
+            let words = held.storage.iter().map(|(slot, word)| (*slot, *word));
+            (*address, held.info, storage_root(words))
         }))
     }
 
-    /// Compares `backend` with the model: its root, and all it says of `addresses` and `slots`.
-    pub(super) fn check(
-        &self,
-        backend: &dyn StateBackend,
-        addresses: &[Address],
-        slots: &[U256],
-        when: &str,
-    ) {
-        self.check_past(backend.as_database(), addresses, slots, when);
-        for &address in addresses {
-            let entries = backend.storage_entries(address).expect("storage lists");
-            let expected_entries: Vec<(U256, U256)> = self
-                .0
-                .get(&address)
-                .into_iter()
-                .flat_map(|(_, storage)| storage)
-                .map(|(slot, word)| (*slot, *word))
-                .collect();
-            assert_eq!(entries, expected_entries, "{when}: storage of {address}");
-        }
-        let root = backend.state_root().expect("the root computes");
-        assert_eq!(root, self.root(), "{when}: state root");
-        self.check_walk(backend, when);
-    }
-
-    /// Compares the walks of `backend` with the model: the whole state, in order.
-    fn check_walk(&self, backend: &dyn StateBackend, when: &str) {
-        let mut addresses: Vec<_> =
-            self.0.keys().map(|address| (keccak256(address), address)).collect();
-        addresses.sort_unstable();
-        let mut expected = addresses.into_iter();
-        backend
-            .for_each_account(B256::ZERO, &mut |hash, address, info| {
-                let account =
-                    expected.next().map(|(hash, address)| (hash, *address, self.0[address].0));
-                assert_eq!(Some((hash, address, info)), account, "{when}: walk");
-                Ok(ControlFlow::Continue(()))
-            })
-            .expect("accounts walk");
-        assert_eq!(expected.next(), None, "{when}: walk");
+    pub(super) fn walk(&self) -> Walk {
+        let slots = |held: &Held| {
+            let hashed =
+                |(slot, word): (&U256, &U256)| (keccak256(slot.to_be_bytes::<32>()), *slot, *word);
+            let mut slots: Vec<_> = held.storage.iter().map(hashed).collect();
+            slots.sort_unstable();
+            slots
+        };
+        let visited = |(address, held): (&Address, &Arc<Held>)| Visited {
+            account: (keccak256(address), *address, held.info),
+            slots: slots(held),
+        };
+        let mut accounts: Vec<_> = self.0.iter().map(visited).collect();
+        accounts.sort_unstable_by_key(|visited| visited.account.0);
+        Walk(accounts)
     }
 
     /// Compares what `state` says of `addresses` and `slots` with the model.
@@ -86,13 +82,39 @@ impl Model {
             let expected = self.0.get(&address);
             let account = state.account(address).expect("account reads");
             let expected_account = expected
-                .map(|(info, storage)| Account { info: *info, has_storage: !storage.is_empty() });
+                .map(|held| Account { info: held.info, has_storage: !held.storage.is_empty() });
             assert_eq!(account, expected_account, "{when}: account {address}");
             for &slot in slots {
-                let expected = expected.and_then(|account| account.1.get(&slot)).copied();
+                let expected = expected.and_then(|held| held.storage.get(&slot)).copied();
                 let word = state.storage(address, slot).expect("storage reads");
                 assert_eq!(word, expected.unwrap_or_default(), "{when}: {address} slot {slot}");
             }
+        }
+    }
+}
+
+impl Walk {
+    /// Compares the walks of `backend` with this one: the whole state, in order.
+    pub(super) fn check(&self, backend: &dyn StateBackend, when: &str) {
+        let mut accounts = self.0.iter().map(|visited| visited.account);
+        backend
+            .for_each_account(B256::ZERO, &mut |hash, address, info| {
+                let found = Some((hash, address, info));
+                assert_eq!(found, accounts.next(), "{when}: walk at {address}");
+                Ok(ControlFlow::Continue(()))
+            })
+            .expect("accounts walk");
+        assert_eq!(accounts.next(), None, "{when}: the walk ends early");
+        for Visited { account: (_, address, _), slots } in &self.0 {
+            let mut slots = slots.iter().copied();
+            backend
+                .for_each_slot(*address, B256::ZERO, &mut |hash, slot, word| {
+                    let found = Some((hash, slot, word));
+                    assert_eq!(found, slots.next(), "{when}: walk of {address} at slot {slot}");
+                    Ok(ControlFlow::Continue(()))
+                })
+                .expect("slots walk");
+            assert_eq!(slots.next(), None, "{when}: the walk of {address} ends early");
         }
     }
 }
