@@ -23,7 +23,7 @@ const STORES: [(&str, &str); 2] = [(super::redb::FILE, "redb"), ("state.rocksdb"
 pub(super) struct Folder {
     path: PathBuf,
     /// `None` where reading only, in a folder that takes no new files and has no lock.
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 impl Folder {
@@ -47,7 +47,7 @@ impl Folder {
             Access::Read => lock_shared(path)?,
             Access::Write | Access::Create => Some(lock_alone(path)?),
         };
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), lock })
     }
 
     /// The path of the engine's own file or folder, `name`, and whether it exists.
@@ -102,6 +102,16 @@ impl Folder {
             }
         }
         Ok(())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a process being started has its files open too, up to the
+        // moment at which it becomes another program. If this fails, closing is all there is.
+        if let Some(lock) = &self.lock {
+            let _ = lock.unlock();
+        }
     }
 }
 
@@ -180,4 +190,21 @@ fn remove(path: &Path) -> Result<(), DbError> {
         Err(error) => Err(error),
     };
     removed.map_err(io_error("remove", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_goes_with_the_folder_even_if_its_file_is_open_elsewhere() {
+        let temporary = tempfile::tempdir().unwrap();
+        for access in [Access::Create, Access::Read] {
+            let folder = Folder::lock(temporary.path(), access).unwrap();
+            // What a process that is being started has.
+            let _elsewhere = folder.lock.as_ref().unwrap().try_clone().unwrap();
+            drop(folder);
+            Folder::lock(temporary.path(), Access::Create).unwrap();
+        }
+    }
 }
