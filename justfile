@@ -40,6 +40,10 @@ fuzz TARGET *ARGS:
 compliance *ARGS:
     cargo xtask compliance {{ARGS}}
 
+# kill processes that commit to a store, and check what is left
+crash *ARGS:
+    cargo xtask crash {{ARGS}}
+
 # compile the contracts again (needs Node.js)
 contracts *ARGS:
     cargo xtask contracts {{ARGS}}

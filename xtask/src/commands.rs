@@ -104,9 +104,15 @@ pub(crate) fn compliance(args: &[String]) -> Result<(), Failure> {
     state_example("compliance", args)
 }
 
+/// Processes that commit to a store and are killed.
+pub(crate) fn crash(args: &[String]) -> Result<(), Failure> {
+    state_example("crash", args)
+}
+
 /// Builds an example of the state in release and runs it, with RocksDB if `args` ask for it.
 fn state_example(name: &str, args: &[String]) -> Result<(), Failure> {
-    let with_rocksdb = args.iter().any(|arg| arg == "--rocksdb");
+    let asks = |arg: &String| matches!(arg.as_str(), "--rocksdb" | "rocksdb" | "both");
+    let with_rocksdb = args.iter().any(asks);
     let features = if with_rocksdb { "test-support,rocksdb" } else { "test-support" };
     let example = ["run", "--release", "--package", "zvm-state", "--features", features];
     let mut command = cargo(example);

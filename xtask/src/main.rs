@@ -70,6 +70,13 @@ const COMMANDS: &[Command] = &[
         run: commands::compliance,
     },
     Command {
+        name: "crash",
+        usage: "[--rounds N] [--seed S] [--engine redb|rocksdb|both]",
+        about: "Kill a process that commits to a store, 500 times at random moments, and check after \
+            each that nothing it acknowledged is lost",
+        run: commands::crash,
+    },
+    Command {
         name: "contracts",
         usage: "[--check]",
         about: "Compile contracts/src again with the pinned solc (needs Node.js); --check only compares",

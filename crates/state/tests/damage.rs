@@ -4,7 +4,6 @@ use std::{
     fs,
     ops::ControlFlow,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
 use proptest::prelude::*;
@@ -235,60 +234,4 @@ fn a_draft_left_by_a_crash_is_replaced() {
     drop(db);
     assert!(!folder.path().join("state.redb.new").exists());
     assert!(FileDb::open(folder.path()).unwrap().account(Address::ZERO).unwrap().is_some());
-}
-
-/// Names the store for the child of `a_killed_process_loses_no_commit`.
-const CHILD_STORE: &str = "ZVM_STATE_TEST_CHILD";
-
-#[test]
-fn a_killed_process_loses_no_commit() {
-    if let Some(folder) = std::env::var_os(CHILD_STORE) {
-        commit_until_killed(Path::new(&folder));
-    }
-    let folder = tempdir().unwrap();
-    for round in 0..3 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "a_killed_process_loses_no_commit", "--nocapture"])
-            .env(CHILD_STORE, folder.path().join("store"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        // The child says each commit once it has returned.
-        let mut acknowledged = 0;
-        let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
-        for line in lines {
-            if let Some(number) =
-                line.unwrap().rsplit("committed ").next().and_then(|n| n.parse().ok())
-            {
-                acknowledged = number;
-                if number % 10 == 7 + round {
-                    break;
-                }
-            }
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-
-        let db = FileDb::open(folder.path().join("store")).unwrap();
-        let nonce = db.account(Address::ZERO).unwrap().unwrap().nonce;
-        assert!(nonce >= acknowledged, "commit {acknowledged} was said to be done, found {nonce}");
-        // Each commit writes nonce and slot together.
-        assert_eq!(db.storage(Address::ZERO, U256::ZERO).unwrap(), U256::from(nonce));
-        assert_eq!(db.state_root().unwrap(), content_root(&db));
-    }
-}
-
-fn commit_until_killed(folder: &Path) -> ! {
-    let mut db = FileDb::open(folder).unwrap();
-    let done = db.account(Address::ZERO).unwrap().map_or(0, |account| account.nonce);
-    for nonce in done + 1.. {
-        db.batch()
-            .set_account(Address::ZERO, AccountInfo { nonce, ..AccountInfo::default() })
-            .set_storage(Address::ZERO, U256::ZERO, U256::from(nonce))
-            .commit()
-            .unwrap();
-        println!("committed {nonce}");
-    }
-    unreachable!("nonces do not run out")
 }

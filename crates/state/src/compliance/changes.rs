@@ -52,6 +52,10 @@ impl World {
         address(random.below(self.addresses))
     }
 
+    pub(super) fn all_addresses(self) -> impl Iterator<Item = Address> {
+        (0..self.addresses).map(address)
+    }
+
     pub(super) fn all_slots(self) -> impl Iterator<Item = U256> {
         (0..self.slots).map(word)
     }
@@ -118,7 +122,7 @@ impl World {
 }
 
 /// A short name for an address.
-pub(super) fn address(id: u64) -> Address {
+fn address(id: u64) -> Address {
     Address::left_padding_from(&(id + 1).to_be_bytes())
 }
 

@@ -9,6 +9,7 @@
 
 mod changes;
 mod contenders;
+pub mod crash;
 mod facts;
 mod model;
 mod workload;

@@ -344,7 +344,7 @@ fn check_diff(found: &StateDiff, first: &StateDiff, when: &str) {
 }
 
 /// Compares a dump with that of the first backend. A line is an account with its slots.
-fn check_dump(found: &[u8], first: &[u8], when: &str) {
+pub(super) fn check_dump(found: &[u8], first: &[u8], when: &str) {
     if found == first {
         return;
     }
