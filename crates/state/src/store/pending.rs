@@ -111,7 +111,7 @@ fn stage_record(table: Table, key: &[u8], record: Option<&[u8]>, batch: &mut Wri
 }
 
 impl Pending {
-    /// What was waiting when the store was left at `head`.
+    /// What was waiting when the store was left at `head`: the redos but for slices written since.
     pub(super) fn replay(kv: &dyn KvReader, head: Option<u64>) -> Result<Self, DbError> {
         let mut pending = Self::default();
         let Some(head) = head else { return Ok(pending) };
@@ -124,7 +124,9 @@ impl Pending {
                 while !rest.is_empty() {
                     let (table, key, record) = take_record(&mut rest)
                         .ok_or_else(|| corrupt_at(kv, Table::Changes, &key, "a redo cut short"))?;
-                    pending.set(table, key, record);
+                    if !is_staged(slice_of(&key), block, head) {
+                        pending.set(table, key, record);
+                    }
                 }
             }
         }
@@ -186,6 +188,12 @@ impl Pending {
             self.bytes = self.bytes.saturating_sub(before);
         }
     }
+}
+
+/// Whether at `head` the records that `block` has in `slice` are in their tables.
+fn is_staged(slice: usize, block: u64, head: u64) -> bool {
+    let since = (head % SLICES + SLICES - slice as u64) % SLICES;
+    head.checked_sub(since).is_some_and(|last| block <= last)
 }
 
 fn bytes(key: &[u8], record: Option<&[u8]>) -> usize {
