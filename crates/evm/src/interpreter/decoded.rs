@@ -171,10 +171,10 @@ pub(crate) fn run<T: Tracer>(
                 op::XOR => binary!(word::xor),
                 op::BYTE => binary!(word::byte),
                 op::SHL => {
-                    ops::shl_to(s.sp, at!(slot.y()), word::to_u64(read(at!(slot.x()))))
+                    ops::shift_to::<true>(s.sp, at!(slot.y()), word::to_u64(read(at!(slot.x()))))
                 },
                 op::SHR => {
-                    ops::shr_to(s.sp, at!(slot.y()), word::to_u64(read(at!(slot.x()))))
+                    ops::shift_to::<false>(s.sp, at!(slot.y()), word::to_u64(read(at!(slot.x()))))
                 },
                 op::SAR => binary!(word::sar),
                 op::ISZERO => unary!(|a| word::from_bool(word::is_zero(a))),
@@ -191,8 +191,8 @@ pub(crate) fn run<T: Tracer>(
                 slot::IMM_AND => imm_first!(word::and),
                 slot::IMM_OR => imm_first!(word::or),
                 slot::IMM_XOR => imm_first!(word::xor),
-                slot::IMM_SHL => ops::shl_to(s.sp, at!(slot.x()), Some(slot.imm)),
-                slot::IMM_SHR => ops::shr_to(s.sp, at!(slot.x()), Some(slot.imm)),
+                slot::IMM_SHL => ops::shift_to::<true>(s.sp, at!(slot.x()), Some(slot.imm)),
+                slot::IMM_SHR => ops::shift_to::<false>(s.sp, at!(slot.x()), Some(slot.imm)),
                 slot::IMM_SAR => imm_first!(word::sar),
                 slot::IMM_BYTE => imm_first!(word::byte),
                 slot::IMM_SIGNEXTEND => imm_first!(word::signextend),

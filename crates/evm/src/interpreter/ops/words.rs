@@ -68,21 +68,25 @@ pub(in crate::interpreter) unsafe fn mulmod(
     write(to, vm.modulus.mulmod(read(x), read(y), read(z)));
 }
 
-/// Shifts the word at `from` left by `amount`, to zero where that is 256 or more, and puts it at
-/// `to`, the same place or another.
+/// Shifts the word at `from` by `amount`, to zero where that is 256 or more, and puts it at `to`,
+/// the same place or another.
 #[inline(always)]
-pub(in crate::interpreter) unsafe fn shl_to(
+pub(in crate::interpreter) unsafe fn shift_to<const LEFT: bool>(
     to: *mut Limbs,
     from: *const Limbs,
     amount: Option<u64>,
 ) {
     let Some(amount) = amount.filter(|amount| *amount < 256) else { return write(to, word::ZERO) };
     let (to, from, bits) = (to.cast(), from.cast(), amount as u32 & 63);
-    match amount >> 6 {
-        0 => shl_limbs::<0>(to, from, bits),
-        1 => shl_limbs::<1>(to, from, bits),
-        2 => shl_limbs::<2>(to, from, bits),
-        _ => shl_limbs::<3>(to, from, bits),
+    match (LEFT, amount >> 6) {
+        (true, 0) => shl_limbs::<0>(to, from, bits),
+        (true, 1) => shl_limbs::<1>(to, from, bits),
+        (true, 2) => shl_limbs::<2>(to, from, bits),
+        (true, _) => shl_limbs::<3>(to, from, bits),
+        (false, 0) => shr_limbs::<0>(to, from, bits),
+        (false, 1) => shr_limbs::<1>(to, from, bits),
+        (false, 2) => shr_limbs::<2>(to, from, bits),
+        (false, _) => shr_limbs::<3>(to, from, bits),
     }
 }
 
@@ -101,23 +105,6 @@ unsafe fn shl_limbs<const N: usize>(to: *mut u64, from: *const u64, bits: u32) {
     }
 }
 
-/// [`shl_to`] to the right.
-#[inline(always)]
-pub(in crate::interpreter) unsafe fn shr_to(
-    to: *mut Limbs,
-    from: *const Limbs,
-    amount: Option<u64>,
-) {
-    let Some(amount) = amount.filter(|amount| *amount < 256) else { return write(to, word::ZERO) };
-    let (to, from, bits) = (to.cast(), from.cast(), amount as u32 & 63);
-    match amount >> 6 {
-        0 => shr_limbs::<0>(to, from, bits),
-        1 => shr_limbs::<1>(to, from, bits),
-        2 => shr_limbs::<2>(to, from, bits),
-        _ => shr_limbs::<3>(to, from, bits),
-    }
-}
-
 /// [`shl_limbs`] to the right, from the bottom.
 #[inline(always)]
 unsafe fn shr_limbs<const N: usize>(to: *mut u64, from: *const u64, bits: u32) {
@@ -133,17 +120,10 @@ unsafe fn shr_limbs<const N: usize>(to: *mut u64, from: *const u64, bits: u32) {
     }
 }
 
-/// `SHL` (0x1b, EIP-145).
+/// `SHL` and `SHR` (0x1b and 0x1c, EIP-145).
 #[inline(always)]
-pub(in crate::interpreter) unsafe fn shl(s: &mut Regs) {
-    shl_to(s.sp.sub(2), s.sp.sub(2), word::to_u64(s.peek(1)));
-    s.drop(1);
-}
-
-/// `SHR` (0x1c, EIP-145).
-#[inline(always)]
-pub(in crate::interpreter) unsafe fn shr(s: &mut Regs) {
-    shr_to(s.sp.sub(2), s.sp.sub(2), word::to_u64(s.peek(1)));
+pub(in crate::interpreter) unsafe fn shift<const LEFT: bool>(s: &mut Regs) {
+    shift_to::<LEFT>(s.sp.sub(2), s.sp.sub(2), word::to_u64(s.peek(1)));
     s.drop(1);
 }
 
