@@ -249,7 +249,7 @@ fn a_store_open_for_reading_can_be_copied() {
         let (folder, before, contents) = closed_store(engine);
         let copy = folder.path().join("copy");
         let store = open_for(Access::Read, engine, folder.path()).unwrap();
-        store.checkpoint(&copy).unwrap();
+        store.view().unwrap().checkpoint(&copy).unwrap();
         let found = content(&*open_for(Access::Read, engine, &copy).unwrap()).unwrap();
         assert!(found == contents[2]);
         fs::remove_dir_all(&copy).unwrap();

@@ -144,6 +144,18 @@ pub trait KvReader: Send + Sync {
     fn path(&self) -> &Path;
 }
 
+/// The content of a store as it was when the view was made.
+///
+/// Views are cheap to make and hold back the reuse of disk space while they live. The store counts
+/// as open until its last view is dropped.
+pub trait KvView: KvReader {
+    /// Makes a complete copy, to be opened on its own, in `folder`, which must be empty or absent.
+    /// The store may be written meanwhile.
+    ///
+    /// The copy is on disk when this returns, and memory use does not grow with the store.
+    fn checkpoint(&self, folder: &Path) -> Result<(), DbError>;
+}
+
 /// A store that is open in this process and in no other.
 pub trait KvStore: KvReader {
     /// Writes all of `batch` or, if this fails, none of it.
@@ -155,15 +167,7 @@ pub trait KvStore: KvReader {
     fn write(&mut self, batch: WriteBatch, durability: Durability) -> Result<(), DbError>;
 
     /// The content as it is now, whatever is written later.
-    ///
-    /// Views are cheap to make and hold back the reuse of disk space while they live. The store
-    /// counts as open until its last view is dropped.
-    fn view(&self) -> Result<Box<dyn KvReader>, DbError>;
-
-    /// Makes a complete copy, to be opened on its own, in `folder`, which must be empty or absent.
-    ///
-    /// The copy is on disk when this returns, and memory use does not grow with the store.
-    fn checkpoint(&self, folder: &Path) -> Result<(), DbError>;
+    fn view(&self) -> Result<Box<dyn KvView>, DbError>;
 
     /// How large the store is.
     fn stats(&self) -> Result<KvStats, DbError>;

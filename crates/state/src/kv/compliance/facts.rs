@@ -253,9 +253,11 @@ fn a_checkpoint_is_a_store_of_its_own(path: &Path, open: Open<'_>) {
     batch.put(Table::Meta, b"buffered", b"");
     store.write(batch, Buffered).unwrap();
     let expected = Table::ALL.map(|table| all(&*store, table));
-    let folder = path.join("copy");
-    store.checkpoint(&folder).unwrap();
+    let view = store.view().unwrap();
     write(&mut *store, |batch| batch.delete_prefix(Table::Code, b""));
+    let folder = path.join("copy");
+    view.checkpoint(&folder).unwrap();
+    drop(view);
 
     let mut copy = open(&folder).unwrap();
     assert_eq!(Table::ALL.map(|table| all(&*copy, table)), expected);
@@ -269,9 +271,9 @@ fn a_checkpoint_goes_into_an_empty_folder_only(path: &Path, open: Open<'_>) {
     let mut store = fresh(&path.join("store"), open);
     write(&mut *store, |batch| batch.put(Table::Meta, b"key", b"value"));
     let folder = path.join("copy");
-    store.checkpoint(&folder).unwrap();
-    assert!(matches!(store.checkpoint(&folder), Err(DbError::Io { .. })));
-    let error = store.checkpoint(&path.join("store")).unwrap_err();
+    store.view().unwrap().checkpoint(&folder).unwrap();
+    assert!(matches!(store.view().unwrap().checkpoint(&folder), Err(DbError::Io { .. })));
+    let error = store.view().unwrap().checkpoint(&path.join("store")).unwrap_err();
     assert!(matches!(error, DbError::Io { .. } | DbError::Locked { .. }), "{error:?}");
     assert!(get(&*open(&folder).unwrap(), Table::Meta, b"key").is_some());
     assert!(get(&*store, Table::Meta, b"key").is_some());

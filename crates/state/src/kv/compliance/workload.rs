@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::{Open, entries};
-use crate::kv::{Durability, KvReader, Order, Table, WriteBatch};
+use crate::kv::{Durability, KvReader, KvView, Order, Table, WriteBatch};
 
 /// What a store holds, as maps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub fn check_workload(seed: u64, steps: usize, path: &Path, open: Open<'_>) {
     let mut random = Random::new(seed);
     let mut store = open(&path.join("store")).expect("a store is made");
     let mut model = Model::default();
-    let mut views: Vec<(Box<dyn KvReader>, Model)> = Vec::new();
+    let mut views: Vec<(Box<dyn KvView>, Model)> = Vec::new();
     for step in 0..steps {
         let when = format!("seed {seed}, step {step}");
         match random.below(16) {
@@ -39,7 +39,7 @@ pub fn check_workload(seed: u64, steps: usize, path: &Path, open: Open<'_>) {
             }
             3 => {
                 let folder = path.join(format!("copy {step}"));
-                store.checkpoint(&folder).expect("a checkpoint");
+                store.view().expect("a view").checkpoint(&folder).expect("a checkpoint");
                 let copy = open(&folder).expect("a copy opens");
                 model.check(&*copy, &mut random, &format!("{when}, a copy"));
             }

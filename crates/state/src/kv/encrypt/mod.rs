@@ -13,7 +13,9 @@ use std::{cell::OnceCell, path::Path, sync::Arc};
 
 use zvm_core::DbError;
 
-use super::{Durability, Entries, KvReader, KvStats, KvStore, Options, Order, Table, WriteBatch};
+use super::{
+    Durability, Entries, KvReader, KvStats, KvStore, KvView, Options, Order, Table, WriteBatch,
+};
 use cipher::{Cipher, RECORD};
 pub use key::Key;
 
@@ -119,19 +121,21 @@ impl<R: KvReader> KvReader for Encrypted<R> {
     }
 }
 
+impl KvView for Encrypted<Box<dyn KvView>> {
+    /// The copy is encrypted with the same key.
+    fn checkpoint(&self, folder: &Path) -> Result<(), DbError> {
+        self.inner.checkpoint(folder)
+    }
+}
+
 impl<S: KvStore> KvStore for Encrypted<S> {
     fn write(&mut self, batch: WriteBatch, durability: Durability) -> Result<(), DbError> {
         let sealed = self.cipher.seal_batch(batch, self.inner.path())?;
         self.inner.write(sealed, durability)
     }
 
-    fn view(&self) -> Result<Box<dyn KvReader>, DbError> {
+    fn view(&self) -> Result<Box<dyn KvView>, DbError> {
         Ok(Box::new(Encrypted { inner: self.inner.view()?, cipher: self.cipher.clone() }))
-    }
-
-    /// The copy is encrypted with the same key.
-    fn checkpoint(&self, folder: &Path) -> Result<(), DbError> {
-        self.inner.checkpoint(folder)
     }
 
     fn stats(&self) -> Result<KvStats, DbError> {

@@ -19,8 +19,8 @@ use redb::{Builder, Database, TableDefinition};
 use zvm_core::DbError;
 
 use super::{
-    Access, Durability, Entries, KvReader, KvStats, KvStore, Options, Order, Table, WriteBatch,
-    copy::parts,
+    Access, Durability, Entries, KvReader, KvStats, KvStore, KvView, Options, Order, Table,
+    WriteBatch,
     folder::{Folder, corrupt, io_error},
 };
 use error::{fault, guarded};
@@ -34,9 +34,6 @@ pub(super) const FILE: &str = "state.redb";
 ///
 /// redb trusts a larger file as long as it was closed cleanly; records have checksums of their own.
 const VERIFIED_BYTES_MAX: u64 = 64 << 20;
-
-/// Bytes that redb may keep of a copy, which is written once and not read.
-const COPY_CACHE_BYTES: usize = 64 << 20;
 
 /// A store in one redb file.
 #[derive(Debug)]
@@ -126,15 +123,8 @@ impl KvStore for RedbKv {
         guarded(path, || write::batch(&self.shared.database, path, batch, durability))
     }
 
-    fn view(&self) -> Result<Box<dyn KvReader>, DbError> {
+    fn view(&self) -> Result<Box<dyn KvView>, DbError> {
         Ok(Box::new(View::new(&self.shared)?))
-    }
-
-    fn checkpoint(&self, folder: &Path) -> Result<(), DbError> {
-        let folder = Folder::lock(folder, Access::Create)?;
-        folder.check_empty(FILE)?;
-        let view = View::new(&self.shared)?;
-        folder.create(FILE, |draft| write::create(draft, COPY_CACHE_BYTES, parts(&view)))
     }
 
     fn stats(&self) -> Result<KvStats, DbError> {

@@ -9,15 +9,22 @@ use redb::{
 use zvm_core::DbError;
 
 use super::{
-    Shared, definition,
+    FILE, Shared, definition,
     error::{fault, guarded},
+    write,
 };
-use crate::kv::{Entries, Entry, KvReader, Order, Table, TableStats, range::KeyRange};
+use crate::kv::{
+    Access, Entries, Entry, KvReader, KvView, Order, Table, TableStats, folder::Folder, parts,
+    range::KeyRange,
+};
 
 type Bytes = &'static [u8];
 
 /// Entries at each end of a table from which its size is estimated.
 const SAMPLE: u64 = 128;
+
+/// Bytes that redb may keep of a copy, which is written once and not read.
+const COPY_CACHE_BYTES: usize = 64 << 20;
 
 /// One consistent view, which keeps its store open.
 #[derive(Debug)]
@@ -96,6 +103,14 @@ impl KvReader for View {
 
     fn path(&self) -> &Path {
         &self.shared.path
+    }
+}
+
+impl KvView for View {
+    fn checkpoint(&self, folder: &Path) -> Result<(), DbError> {
+        let folder = Folder::lock(folder, Access::Create)?;
+        folder.check_empty(FILE)?;
+        folder.create(FILE, |draft| write::create(draft, COPY_CACHE_BYTES, parts(self)))
     }
 }
 

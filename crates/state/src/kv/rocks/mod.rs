@@ -18,13 +18,12 @@ use std::{
     sync::Arc,
 };
 
-use rocksdb::{ColumnFamily, DB, IteratorMode, WriteOptions, checkpoint::Checkpoint};
+use rocksdb::{ColumnFamily, DB, IteratorMode, WriteOptions};
 use zvm_core::DbError;
 
 use super::{
-    Access, Durability, Entries, KvReader, KvStats, KvStore, Options, Order, Table, TableStats,
-    WriteBatch,
-    copy::parts,
+    Access, Durability, Entries, KvReader, KvStats, KvStore, KvView, Options, Order, Table,
+    TableStats, WriteBatch,
     folder::{Folder, corrupt, io_error},
 };
 use error::fault;
@@ -122,22 +121,8 @@ impl KvStore for RocksKv {
         write(&self.shared.db, &self.shared.path, batch, durability)
     }
 
-    fn view(&self) -> Result<Box<dyn KvReader>, DbError> {
+    fn view(&self) -> Result<Box<dyn KvView>, DbError> {
         Ok(Box::new(read::View::new(self.shared.clone(), |shared| shared.db.snapshot())))
-    }
-
-    /// Files that RocksDB does not change any more are linked, not copied, where the file system
-    /// can.
-    fn checkpoint(&self, folder: &Path) -> Result<(), DbError> {
-        let folder = Folder::lock(folder, Access::Create)?;
-        folder.check_empty(FOLDER)?;
-        folder.create(FOLDER, |draft| match self.access {
-            // RocksDB's own checkpoint would leave out what was replayed from the log.
-            Access::Read => create(draft, parts(self)),
-            Access::Write | Access::Create => Checkpoint::new(&self.shared.db)
-                .and_then(|checkpoint| checkpoint.create_checkpoint(draft))
-                .map_err(fault("copy", &self.shared.path)),
-        })
     }
 
     fn stats(&self) -> Result<KvStats, DbError> {

@@ -6,8 +6,10 @@ use rocksdb::{DB, DBRawIteratorWithThreadMode, ReadOptions, Snapshot};
 use self_cell::self_cell;
 use zvm_core::DbError;
 
-use super::{Shared, error::fault};
-use crate::kv::{Entries, Entry, KvReader, Order, Table, range::KeyRange};
+use super::{FOLDER, Shared, create, error::fault};
+use crate::kv::{
+    Access, Entries, Entry, KvReader, KvView, Order, Table, folder::Folder, parts, range::KeyRange,
+};
 
 self_cell!(
     /// A snapshot that keeps its store open.
@@ -120,6 +122,16 @@ impl KvReader for View {
 
     fn path(&self) -> &Path {
         &self.borrow_owner().path
+    }
+}
+
+impl KvView for View {
+    /// RocksDB's own checkpoint links the files of the store, so that damage to one would be damage
+    /// to both. This is a copy.
+    fn checkpoint(&self, folder: &Path) -> Result<(), DbError> {
+        let folder = Folder::lock(folder, Access::Create)?;
+        folder.check_empty(FOLDER)?;
+        folder.create(FOLDER, |draft| create(draft, parts(self)))
     }
 }
 

@@ -31,8 +31,8 @@ use std::{
 use zvm_core::DbError;
 
 use super::{
-    Access, Durability, Entries, KvReader, KvStats, KvStore, Options, Order, Table, TableStats,
-    WriteBatch, compliance::Random, encrypt, folder::io_error, parts, range::KeyRange,
+    Access, Durability, Entries, KvReader, KvStats, KvStore, KvView, Options, Order, Table,
+    TableStats, WriteBatch, compliance::Random, encrypt, folder::io_error, parts, range::KeyRange,
 };
 use log::Tables;
 
@@ -233,6 +233,27 @@ impl KvReader for View {
     }
 }
 
+impl KvView for View {
+    fn checkpoint(&self, folder: &Path) -> Result<(), DbError> {
+        let disk = &self.handle.disk;
+        disk.admit(folder)?;
+        let mut image = Image::default();
+        for part in parts(self) {
+            log::push(&mut image.log, part?);
+        }
+        image.synced = image.log.len();
+        match disk.lock().stores.entry(folder.to_owned()) {
+            Entry::Vacant(place) => place.insert(image),
+            Entry::Occupied(_) => {
+                return Err(io_error("copy a store to where files are", folder)(
+                    io::ErrorKind::DirectoryNotEmpty.into(),
+                ));
+            }
+        };
+        Ok(())
+    }
+}
+
 impl KvReader for MemKv {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
         self.view.get(table, key)
@@ -272,27 +293,8 @@ impl KvStore for MemKv {
         Ok(())
     }
 
-    fn view(&self) -> Result<Box<dyn KvReader>, DbError> {
+    fn view(&self) -> Result<Box<dyn KvView>, DbError> {
         Ok(Box::new(self.view.clone()))
-    }
-
-    fn checkpoint(&self, folder: &Path) -> Result<(), DbError> {
-        let disk = &self.view.handle.disk;
-        disk.admit(folder)?;
-        let mut image = Image::default();
-        for part in parts(&self.view) {
-            log::push(&mut image.log, part?);
-        }
-        image.synced = image.log.len();
-        match disk.lock().stores.entry(folder.to_owned()) {
-            Entry::Vacant(place) => place.insert(image),
-            Entry::Occupied(_) => {
-                return Err(io_error("copy a store to where files are", folder)(
-                    io::ErrorKind::DirectoryNotEmpty.into(),
-                ));
-            }
-        };
-        Ok(())
     }
 
     fn stats(&self) -> Result<KvStats, DbError> {
