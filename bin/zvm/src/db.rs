@@ -1,6 +1,7 @@
 //! `zvm db`: whole databases. Looking at them, keeping them right, and moving their state out, in and
 //! elsewhere.
 
+mod backup;
 mod proof;
 mod upkeep;
 
@@ -39,6 +40,10 @@ pub(crate) enum DbCommand {
     RebuildTrie(upkeep::RebuildArgs),
     /// Delete old history now instead of bit by bit
     Prune(upkeep::PruneArgs),
+    /// Copy a store with its past into a folder, with the hash of every file
+    Backup(backup::BackupArgs),
+    /// Make a store of a backup in which nothing has changed, and verify its root
+    Restore(backup::RestoreArgs),
     /// Prove an account and slots, as eth_getProof does
     Proof(proof::ProofArgs),
     /// Check such a proof against a state root, without a database
@@ -122,6 +127,8 @@ impl DbCommand {
             Self::Unwind(args) => upkeep::unwind(&args)?,
             Self::RebuildTrie(args) => upkeep::rebuild_trie(&args)?,
             Self::Prune(args) => upkeep::prune(&args)?,
+            Self::Backup(args) => backup::backup(&args)?,
+            Self::Restore(args) => backup::restore(&args)?,
             Self::Proof(args) => proof::proof(&args)?,
             Self::VerifyProof(args) => proof::verify(&args)?,
             Self::Dump(args) => dump(&args)?,

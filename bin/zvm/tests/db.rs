@@ -263,3 +263,183 @@ fn rubbish_for_the_tools_is_named() {
         !place.path().join("zvm-state").exists() && !place.path().join("empty/state.redb").exists()
     );
 }
+
+#[test]
+fn a_backup_restores_to_an_equal_database() {
+    let place = with_blocks(3);
+    let stat = place.run(["db", "stat", "--json"]).json();
+    let made = place.run(["db", "backup", "saved", "--json"]).json();
+    assert_eq!((&made["block"], &made["engine"]), (&stat["block"], &"redb".into()));
+    let text = std::fs::read_to_string(place.path().join("saved/manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(manifest["state_root"], stat["state_root"]);
+    assert_eq!(manifest["files"][0]["path"], "state.redb");
+    let restored = place.run(["db", "restore", "saved", "--db", "file:again", "--json"]).json();
+    assert_eq!(restored["state_root"], stat["state_root"]);
+    let dumped = place.run(["db", "dump"]).stdout;
+    assert_eq!(place.run(["db", "dump", "--db", "file:again"]).stdout, dumped);
+    place.run(["db", "unwind", "1", "--db", "file:again", "--json"]).json();
+
+    place.run(["db", "backup", "saved"]).fails(1, "saved: cannot make a backup here");
+    place
+        .run(["db", "restore", "saved", "--db", "file:again"])
+        .fails(1, "again: cannot make a database here");
+}
+
+#[test]
+fn a_backup_with_a_changed_byte_is_refused_by_file() {
+    let place = with_token();
+    place.run(["db", "backup", "saved", "--json"]).json();
+    for name in ["state.redb", "manifest.json"] {
+        let path = place.path().join("saved").join(name);
+        let whole = std::fs::read(&path).unwrap();
+        let mut changed = whole.clone();
+        changed[whole.len() / 2] ^= 1;
+        std::fs::write(&path, changed).unwrap();
+        place
+            .run(["db", "restore", "saved", "--db", "file:again"])
+            .fails(1, &format!("saved/{name}: "));
+        std::fs::write(&path, whole).unwrap();
+    }
+    place
+        .run(["db", "restore", "nowhere", "--db", "file:again"])
+        .fails(1, "nowhere/manifest.json: cannot read");
+    place
+        .run(["db", "restore", "zvm-state", "--db", "file:again"])
+        .fails(1, "zvm-state/manifest.json: cannot read");
+    place.run(["db", "restore", "saved", "--db", "memory:"]).fails(1, "a folder is needed");
+    place.run(["db", "restore", "saved", "--db", "rocksdb:again"]).fails(1, "a backup of redb");
+    place
+        .run(["db", "backup", "more", "--db", "file:none"])
+        .fails(1, "file:none: no database here");
+    let mut names: Vec<_> =
+        std::fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["saved", "zvm-state"]);
+}
+
+/// Every command that reads or writes the default database, which is at `zvm-state`.
+const ON_A_STORE: &[&[&str]] = &[
+    &["stat"],
+    &["check"],
+    &["dump"],
+    &["proof", ALICE],
+    &["backup", "more"],
+    &["migrate", "file:zvm-state", "file:more"],
+    &["open"],
+    &["unwind", "1"],
+    &["prune"],
+    &["rebuild-trie"],
+];
+
+fn on_a_store(place: &Place) -> impl Iterator<Item = common::Run> {
+    ON_A_STORE.iter().map(|words| place.run([&["db"], *words].concat()))
+}
+
+#[test]
+fn a_store_in_use_is_named() {
+    let place = with_token();
+    let _open = zvm_state::FileDb::open(place.path().join("zvm-state")).unwrap();
+    for run in on_a_store(&place) {
+        run.fails(1, "zvm-state: in use by another process");
+    }
+}
+
+#[test]
+fn a_store_of_a_newer_format_is_named_and_left_alone() {
+    use zvm_state::kv::{Durability, Engine, Options, Table, WriteBatch, open};
+
+    let place = with_token();
+    let folder = place.path().join("zvm-state");
+    let mut store = open(Engine::Redb, &folder, Options::default()).unwrap();
+    let mut batch = WriteBatch::new();
+    batch.put(Table::Meta, b"format", &99_u32.to_be_bytes());
+    store.write(batch, Durability::Synced).unwrap();
+    drop(store);
+    let before = std::fs::read(folder.join("state.redb")).unwrap();
+    for run in on_a_store(&place) {
+        run.fails(1, "format 99 is newer than format");
+    }
+    assert_eq!(std::fs::read(folder.join("state.redb")).unwrap(), before);
+    assert!(!place.path().join("more").exists());
+}
+
+#[test]
+fn what_is_no_database_is_named_and_left_alone() {
+    let place = Place::new();
+    let folder = place.path().join("zvm-state");
+    std::fs::create_dir(&folder).unwrap();
+    for rubbish in [&b"no database"[..], &[0; 70_000]] {
+        std::fs::write(folder.join("state.redb"), rubbish).unwrap();
+        for run in on_a_store(&place) {
+            run.fails(1, "state.redb: ");
+        }
+        assert_eq!(std::fs::read(folder.join("state.redb")).unwrap(), rubbish);
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+    place.write("zvm-state", "a file");
+    for run in on_a_store(&place) {
+        run.fails(1, "zvm-state: cannot ");
+    }
+    assert_eq!(std::fs::read(place.path().join("zvm-state")).unwrap(), b"a file");
+}
+
+/// Nobody in particular, who owns nothing.
+#[cfg(unix)]
+const NOBODY: u32 = 65534;
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_takes_no_files_can_be_read_and_is_named_when_written() {
+    use std::os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        process::CommandExt,
+    };
+
+    let place = with_token();
+    place.run(["db", "backup", "saved", "--json"]).json();
+    let folder = place.path().join("zvm-state");
+    let is_root = std::fs::metadata(place.path()).unwrap().uid() == 0;
+    let run = |words: &[&str]| {
+        let mut command = place.command();
+        command.args(words);
+        if is_root {
+            // Root may write everywhere.
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command.output().map(|output| common::Run {
+            code: output.status.code().expect("no signal"),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        })
+    };
+    let permit = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let closed = [(folder.join("state.redb"), 0o444), (folder.join("lock"), 0o444)];
+    closed.iter().for_each(|(path, mode)| permit(path, *mode));
+    permit(&folder, 0o555);
+    permit(place.path(), 0o555);
+    let before = std::fs::read(folder.join("state.redb")).unwrap();
+    match run(&["--version"]) {
+        Ok(version) if version.code == 0 => {
+            for words in ON_A_STORE {
+                let run = run(&[&["db"], *words].concat()).unwrap();
+                match words[0] {
+                    "stat" | "check" | "dump" | "proof" => {
+                        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{words:?}");
+                    }
+                    _ => run.fails(1, "Permission denied"),
+                }
+            }
+            let restore = run(&["db", "restore", "saved", "--db", "file:again"]).unwrap();
+            restore.fails(1, "Permission denied");
+        }
+        _ => eprintln!("NOT TESTED: another user cannot run the binary"),
+    }
+    assert_eq!(std::fs::read(folder.join("state.redb")).unwrap(), before);
+    permit(place.path(), 0o755);
+    permit(&folder, 0o755);
+    let names = std::fs::read_dir(place.path()).unwrap().count();
+    assert_eq!(names, 2, "something was left behind");
+}

@@ -1,4 +1,4 @@
-//! A store in the making: a folder beside the one it will be.
+//! A folder in the making, of a store or a backup: beside the one it will be.
 
 use std::{
     fs::{self, File},
@@ -8,12 +8,14 @@ use std::{
 
 use zvm_core::{DbError, StateBackend};
 
-use crate::config::{DatabaseConfig, open};
+use crate::{
+    FileDb,
+    config::{DatabaseConfig, open, open_store},
+    kv::Access,
+};
 
-/// A store that gets its name when it is complete, so that there is a whole one or none.
+/// A folder that gets its name when it is complete, so that there is a whole one or none.
 pub(crate) struct Draft {
-    /// As configured, but in the folder of the draft and without caches.
-    config: DatabaseConfig,
     /// The folder of the draft.
     draft: PathBuf,
     /// The folder it will be.
@@ -21,30 +23,36 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// A draft of the store that `config` names, in its folder with `suffix` after the name. There
-    /// must be nothing in the folder itself.
-    pub(crate) fn new(config: &DatabaseConfig, suffix: &str) -> Result<Self, DbError> {
-        let Some(path) = config.folder().map(Path::to_owned) else {
-            let action = "keep what it is given; a folder is needed";
-            return Err(DbError::Unsupported { backend: "memory:", action });
-        };
+    /// A draft of the store that `config` names.
+    pub(crate) fn of(config: &DatabaseConfig, suffix: &str) -> Result<Self, DbError> {
+        match config.folder() {
+            Some(path) => Self::new(path, "make a database here", suffix),
+            None => {
+                let action = "keep what it is given; a folder is needed";
+                Err(DbError::Unsupported { backend: "memory:", action })
+            }
+        }
+    }
+
+    /// A draft of the folder `path`, which has `suffix` after its name. There must be nothing in
+    /// the folder itself; `action` says what for.
+    pub(crate) fn new(path: &Path, action: &'static str, suffix: &str) -> Result<Self, DbError> {
+        let path = path.to_owned();
         let is_free = match fs::read_dir(&path) {
             Ok(mut entries) => entries.next().is_none(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => true,
             Err(error) => return Err(fault("read", &path)(error)),
         };
         if !is_free {
-            let action = "make a database here";
             return Err(fault(action, &path)(io::ErrorKind::DirectoryNotEmpty.into()));
         }
         let Some(name) = path.file_name() else {
-            let action = "make a database here";
             return Err(fault(action, &path)(io::ErrorKind::InvalidInput.into()));
         };
         let mut name = name.to_owned();
         name.push(suffix);
         let draft = path.with_file_name(name);
-        Ok(Self { config: within(config, &draft), draft, path })
+        Ok(Self { draft, path })
     }
 
     /// The folder of the draft.
@@ -52,9 +60,14 @@ impl Draft {
         &self.draft
     }
 
-    /// Opens the draft, making it where there is none.
-    pub(crate) fn open(&self) -> Result<Box<dyn StateBackend>, DbError> {
-        open(&self.config)
+    /// Opens the draft as the store that `config` names, making it where there is none.
+    pub(crate) fn open(&self, config: &DatabaseConfig) -> Result<Box<dyn StateBackend>, DbError> {
+        open(&within(config, &self.draft))
+    }
+
+    /// Opens the draft, which must be there, to be read.
+    pub(crate) fn open_to_read(&self, config: &DatabaseConfig) -> Result<FileDb, DbError> {
+        open_store(&within(config, &self.draft), Access::Read)
     }
 
     /// Gives the draft, which must be closed, its name.
@@ -77,7 +90,7 @@ impl Draft {
     }
 }
 
-/// The store of `config` in another folder, to be written to.
+/// The store of `config` in another folder, to be written to, without caches.
 fn within(config: &DatabaseConfig, folder: &Path) -> DatabaseConfig {
     let mut config = config.clone();
     while let DatabaseConfig::Cached { inner, .. } = config {

@@ -23,6 +23,7 @@
 //!
 //! Not here: remote state.
 
+mod backup;
 mod cached;
 #[cfg(any(test, feature = "test-support"))]
 pub mod compliance;
@@ -35,6 +36,7 @@ mod migrate;
 mod past;
 mod store;
 
+pub use backup::{Backup, BackupError, BackupFile, Manifest, RestoreStep, restore};
 pub use cached::{CacheLimits, CacheStats, CachedDb, HitCount};
 pub use config::{DatabaseConfig, KeySource, StoreConfig, open, open_store};
 pub use memory::MemoryDb;

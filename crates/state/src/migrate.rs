@@ -67,8 +67,8 @@ pub fn migrate(
     to: &DatabaseConfig,
     progress: impl FnMut(B256),
 ) -> Result<Copied, MigrateError> {
-    let draft = Draft::new(to, ".migrating")?;
-    let mut target = draft.open()?;
+    let draft = Draft::of(to, ".migrating")?;
+    let mut target = draft.open(to)?;
     if target.head()? != BlockId::default() {
         // A copy that was complete but for its name. It is only taken if it is of this very state.
         let root = target.state_root()?;

@@ -67,10 +67,10 @@ pub fn load(text: impl Read, target: &mut dyn StateBackend) -> Result<Loaded, Lo
 /// The store is made in a folder beside, `PATH.loading`, that takes its name when the state is
 /// complete. After an error there is neither; what a crash has left is removed by the next call.
 pub fn load_new(text: impl Read, config: &DatabaseConfig) -> Result<Loaded, LoadError> {
-    let draft = Draft::new(config, ".loading")?;
+    let draft = Draft::of(config, ".loading")?;
     draft.discard()?;
     let loaded =
-        draft.open().map_err(LoadError::from).and_then(|mut store| load(text, &mut *store));
+        draft.open(config).map_err(LoadError::from).and_then(|mut store| load(text, &mut *store));
     match loaded {
         Ok(_) => draft.finish()?,
         // What went wrong is worth more than that the draft cannot be removed either.

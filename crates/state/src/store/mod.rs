@@ -157,6 +157,11 @@ impl FileDb {
         self.meta.floor
     }
 
+    /// The engine that keeps the bytes.
+    pub fn engine(&self) -> kv::Engine {
+        self.options.engine
+    }
+
     /// The key-value store below.
     pub fn store(&self) -> &dyn KvStore {
         &*self.kv
