@@ -102,3 +102,39 @@ fn a_jump_into_a_run_of_jumpdests_pays_for_the_rest_of_the_run() {
         assert_eq!(executed.gas_used, used, "to {target}");
     }
 }
+
+#[test]
+fn words_are_where_they_belong_behind_a_block() {
+    // ADDRESS CALLER NUMBER TIMESTAMP GASLIMIT, moved about, then a new block that returns them all.
+    let words = "3033434245";
+    let mstores = "5f52602052604052606052608052";
+    for moves in [
+        "",
+        "90",               // an exchange
+        "9190",             // a cycle of three
+        "93919392",         // cycles of more
+        "8193805093",       // copies that displace
+        "805080508350",     // copies that nobody wants
+        "6001906002905001", // a constant below the top, and a sum
+    ] {
+        let code = format!("{words}{moves}5b{mstores}60a05ff3");
+        assert!(run(&code, 100_000).is_success(), "{code}");
+        for gas in 0..200 {
+            run(&code, gas);
+        }
+    }
+}
+
+#[test]
+fn a_fault_amid_displaced_words_says_why() {
+    // CALLER ADDRESS SWAP1 DUP2 ADD, then a load far away, a jump to nowhere, a copy of too much.
+    let displaced = "3330908101";
+    for (fault, halt) in [
+        ("51", Halt::OutOfGas),
+        ("56", Halt::InvalidJump),
+        ("600190905f5f3e", Halt::ReturnDataOutOfBounds),
+        ("0c", Halt::UndefinedOpcode(0x0c)),
+    ] {
+        assert_eq!(run(&format!("{displaced}{fault}"), 100_000).outcome, Outcome::Halt(halt));
+    }
+}
