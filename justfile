@@ -44,6 +44,10 @@ compliance *ARGS:
 crash *ARGS:
     cargo xtask crash {{ARGS}}
 
+# many small commits with a history bounded in bytes
+retention *ARGS:
+    cargo xtask retention {{ARGS}}
+
 # compile the contracts again (needs Node.js)
 contracts *ARGS:
     cargo xtask contracts {{ARGS}}

@@ -109,6 +109,11 @@ pub(crate) fn crash(args: &[String]) -> Result<(), Failure> {
     state_example("crash", args)
 }
 
+/// Many small commits to a store that keeps its past within bytes.
+pub(crate) fn retention(args: &[String]) -> Result<(), Failure> {
+    state_example("retention", args)
+}
+
 /// Builds an example of the state in release and runs it, with RocksDB if `args` ask for it.
 fn state_example(name: &str, args: &[String]) -> Result<(), Failure> {
     let asks = |arg: &String| matches!(arg.as_str(), "--rocksdb" | "rocksdb" | "both");

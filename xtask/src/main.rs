@@ -77,6 +77,13 @@ const COMMANDS: &[Command] = &[
         run: commands::crash,
     },
     Command {
+        name: "retention",
+        usage: "[--commits N] [--history BYTES] [--engine redb|rocksdb]",
+        about: "Make 100,000 small commits with a history of 512MiB and see that it stays within that on \
+            disk",
+        run: commands::retention,
+    },
+    Command {
         name: "contracts",
         usage: "[--check]",
         about: "Compile contracts/src again with the pinned solc (needs Node.js); --check only compares",

@@ -12,6 +12,7 @@ mod contenders;
 pub mod crash;
 mod facts;
 mod model;
+pub mod retention;
 mod workload;
 
 use zvm_core::{Address, StateBackend, U256};
