@@ -33,6 +33,10 @@ const SCRATCH_USED_MAX: i16 = 32;
 /// Words a window knows before it is settled, which bounds the time of decoding.
 const KNOWN_MAX: usize = 64;
 
+/// Words out of place, beside its operands, that a slot that may fault remembers. Where there are
+/// more, they are moved first, which bounds the memory of decoded code.
+const DISPLACED_MAX: usize = 8;
+
 /// Words between stack pointer and top before the pointer is moved. Offsets in bytes fit 16 bits.
 const REACH_MAX: i16 = 800;
 
@@ -282,6 +286,22 @@ mod tests {
                     prop_assert!(location <= peak as isize + REACH_MAX as isize + SCRATCH_MAX as isize);
                 }
             }
+        }
+    }
+
+    /// Many words out of place, and then many slots that would each have to remember them.
+    #[test]
+    fn decoded_code_stays_a_small_multiple_of_its_bytecode() {
+        for body in [&[0x5f, 0x51, 0x50][..], &[0x51], &[0x5f, 0x5f, 0x20, 0x50], &[0x91, 0x54]] {
+            let mut code = Vec::new();
+            for i in 0..60u8 {
+                code.push(opcode::PUSH32);
+                code.extend([i; 32]);
+            }
+            code.extend(body.repeat(20_000 / body.len()));
+            let decoded = Decoded::new(&code, SpecId::OSAKA);
+            let factor = decoded.size() / code.len();
+            assert!(factor < 128, "{body:02x?}: {factor}");
         }
     }
 

@@ -138,3 +138,16 @@ fn a_fault_amid_displaced_words_says_why() {
         assert_eq!(run(&format!("{displaced}{fault}"), 100_000).outcome, Outcome::Halt(halt));
     }
 }
+
+/// The matches of the loops have no default: an opcode without an arm would be undefined behaviour,
+/// which builds with debug assertions catch.
+#[test]
+fn every_defined_opcode_runs_in_both_loops() {
+    for byte in 0..=u8::MAX {
+        if zvm_evm::opcode::info(byte, SpecId::OSAKA).is_some() {
+            // Seventeen words, the opcode, and the end of a push.
+            let code = format!("{}{byte:02x}{}", "6001".repeat(17), "00".repeat(33));
+            run(&code, 1_000_000);
+        }
+    }
+}

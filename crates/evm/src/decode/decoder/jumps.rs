@@ -46,7 +46,7 @@ impl Decoder<'_> {
         for operand in operands {
             self.window.push(Operand::At(*operand));
         }
-        let layout = self.lay_out();
+        let layout = self.lay_out(operands.len());
         self.window.pop(operands.len());
         let (x, y) = match *operands {
             [y, x] => (x, y),

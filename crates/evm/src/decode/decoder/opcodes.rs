@@ -65,7 +65,7 @@ impl Decoder<'_> {
             | opcode::STATICCALL => {
                 // The frame waits here, with its stack in order.
                 self.settle(&mut []);
-                let layout = self.lay_out();
+                let layout = self.lay_out(0);
                 let slot = Slot { a: bytes(self.window.height()), ..Slot::plain(op) };
                 self.emit_faulting(slot, layout, pc);
                 // The driver moves the stack pointer and pushes the result.
@@ -77,7 +77,7 @@ impl Decoder<'_> {
 
     /// An opcode that works on words in a row, as in bytecode.
     pub(super) fn system(&mut self, op: u8, inputs: usize, outputs: usize, pc: usize) {
-        let layout = self.lay_out();
+        let layout = self.lay_out(inputs);
         let in_place = if inputs > 0 { self.window.in_a_row(inputs) } else { None };
         let first = in_place.unwrap_or_else(|| {
             let first = self.window.free_run(inputs.max(outputs) as i16);
@@ -156,7 +156,7 @@ impl Decoder<'_> {
     }
 
     fn mload(&mut self, pc: usize) {
-        let layout = self.lay_out();
+        let layout = self.lay_out(1);
         let slot = match self.offset() {
             Some(imm) => Slot { imm, ..Slot::plain(slot::IMM_MLOAD) },
             None => {
@@ -172,7 +172,7 @@ impl Decoder<'_> {
     }
 
     fn mstore(&mut self, pc: usize) {
-        let layout = self.lay_out();
+        let layout = self.lay_out(2);
         let value = self.window.peek(2);
         let y = self.locate(value, pc);
         let slot = match self.offset() {

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        Displaced, Layout, Source,
+        DISPLACED_MAX, Displaced, Layout, Source,
         window::{Operand, Step, sequence},
     },
     Decoder,
@@ -49,6 +49,23 @@ impl Decoder<'_> {
         self.window.settle();
     }
 
+    /// Moves all words but the `n` on top to where they belong.
+    fn settle_below(&mut self, n: usize) {
+        let mut operands: Vec<_> = (1..=n).rev().map(|n| self.window.peek(n)).collect();
+        self.window.pop(n);
+        let mut kept: Vec<&mut i16> = operands
+            .iter_mut()
+            .filter_map(|operand| match operand {
+                Operand::At(location) => Some(location),
+                Operand::Constant(_) => None,
+            })
+            .collect();
+        self.settle(&mut kept);
+        for operand in operands {
+            self.window.push(operand);
+        }
+    }
+
     pub(super) fn emit_move(&mut self, to: i16, from: i16, pc: usize) {
         let is_in_block = self.slots.len() > self.block.slot + 1;
         if is_in_block
@@ -74,8 +91,8 @@ impl Decoder<'_> {
 
     /// Index of a word in the pool.
     pub(super) fn pooled(&mut self, value: Limbs) -> u32 {
-        // Code often repeats a mask; looking at the last few finds it.
-        let from = self.pool.len().saturating_sub(8);
+        // Code often repeats a mask, and layouts what they have; looking at the last few finds it.
+        let from = self.pool.len().saturating_sub(2 * DISPLACED_MAX);
         if let Some(i) = self.pool[from..].iter().position(|word| *word == value) {
             return (from + i) as u32;
         }
@@ -107,8 +124,12 @@ impl Decoder<'_> {
         self.window.push(Operand::At(to));
     }
 
-    /// Remembers how to put the stack together before the slot that is emitted next.
-    pub(super) fn lay_out(&mut self) -> Layout {
+    /// Remembers how to put the stack together before the slot that is emitted next, an opcode with
+    /// that many operands.
+    pub(super) fn lay_out(&mut self, operands: usize) -> Layout {
+        if self.window.displaced().count() > DISPLACED_MAX + operands {
+            self.settle_below(operands);
+        }
         let displaced = self.displaced.len() as u32;
         let words: Vec<_> = self.window.displaced().collect();
         for (place, word) in words {
