@@ -1,65 +1,99 @@
-//! What a block tells the transactions inside it.
+//! Blocks: a header and what it commits to.
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256};
+use alloy_rlp::Encodable;
 use serde::{Deserialize, Serialize};
 
-/// The environment a block gives to execution (Yellow Paper, `H` in section 9.3).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct BlockEnv {
-    /// Height; answers `NUMBER`.
-    pub number: u64,
-    /// Unix time in seconds; answers `TIMESTAMP`.
-    pub timestamp: u64,
-    /// Who gets the fees; answers `COINBASE`.
-    pub beneficiary: Address,
-    /// Gas all transactions of the block may use together; answers `GASLIMIT`.
-    pub gas_limit: u64,
-    /// Proof-of-work difficulty; answers `DIFFICULTY` before Paris.
-    pub difficulty: U256,
-    /// Randomness of the beacon chain; answers `PREVRANDAO` from Paris on (EIP-4399).
-    pub prevrandao: B256,
-    /// Base fee per gas in wei (EIP-1559, from London on).
-    pub base_fee: u64,
-    /// Running excess of blob gas, from which the blob base fee follows (EIP-4844).
-    pub excess_blob_gas: u64,
+use crate::{
+    Header, SignedTransaction, quantity,
+    rlp::{Reader, Rlp, RlpError, write_items, write_list},
+};
+
+/// A header with transactions, ommers and withdrawals.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Block {
+    /// The header.
+    pub header: Header,
+    /// Transactions in the order of execution.
+    pub transactions: Vec<SignedTransaction>,
+    /// Headers of blocks that lost the race (Yellow Paper, section 4.4.1); none from Paris on.
+    pub ommers: Vec<Header>,
+    /// Withdrawals from the beacon chain (EIP-4895); `None` before Shanghai.
+    pub withdrawals: Option<Vec<Withdrawal>>,
 }
 
-impl Default for BlockEnv {
-    /// Block 1 with a gas limit of 60 million and no fees.
-    fn default() -> Self {
-        Self {
-            number: 1,
-            timestamp: 1,
-            beneficiary: Address::ZERO,
-            gas_limit: 60_000_000,
-            difficulty: U256::ZERO,
-            prevrandao: B256::ZERO,
-            base_fee: 0,
-            excess_blob_gas: 0,
-        }
+impl Rlp for Block {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_list(out, |out| {
+            self.header.write(out);
+            write_items(out, &self.transactions);
+            write_items(out, &self.ommers);
+            if let Some(withdrawals) = &self.withdrawals {
+                write_items(out, withdrawals);
+            }
+        });
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, RlpError> {
+        let mut fields = reader.list("block")?;
+        let block = Self {
+            header: Header::read(&mut fields)?,
+            transactions: fields.items("transactions")?,
+            ommers: fields.items("ommers")?,
+            withdrawals: match fields.is_empty() {
+                true => None,
+                false => Some(fields.items("withdrawals")?),
+            },
+        };
+        fields.finish("block")?;
+        Ok(block)
     }
 }
 
-/// One entry of a blob schedule (EIP-7840): how many blobs a block holds and how their price moves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Stake that leaves the beacon chain for an account (EIP-4895). JSON is that of JSON-RPC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct BlobParams {
-    /// Blobs per block at which the price stays as it is.
-    pub target: u64,
-    /// Most blobs a block may hold.
-    pub max: u64,
-    /// `BLOB_BASE_FEE_UPDATE_FRACTION`: the larger, the slower the price moves.
-    pub base_fee_update_fraction: u64,
+pub struct Withdrawal {
+    /// Counts all withdrawals.
+    #[serde(with = "quantity")]
+    pub index: u64,
+    /// The validator whose stake it is.
+    #[serde(with = "quantity")]
+    pub validator_index: u64,
+    /// Who gets it.
+    pub address: Address,
+    /// How much, in gwei.
+    #[serde(with = "quantity")]
+    pub amount: u64,
 }
 
-impl BlobParams {
-    /// EIP-4844, mainnet's values from Cancun on.
-    pub const CANCUN: Self = Self { target: 3, max: 6, base_fee_update_fraction: 3_338_477 };
-    /// EIP-7691, mainnet's values from Prague on.
-    pub const PRAGUE: Self = Self { target: 6, max: 9, base_fee_update_fraction: 5_007_716 };
-    /// EIP-7892: first blob-parameter-only fork.
-    pub const BPO1: Self = Self { target: 10, max: 15, base_fee_update_fraction: 8_346_193 };
-    /// EIP-7892: second blob-parameter-only fork.
-    pub const BPO2: Self = Self { target: 14, max: 21, base_fee_update_fraction: 11_684_671 };
+impl Rlp for Withdrawal {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_list(out, |out| {
+            self.index.encode(out);
+            self.validator_index.encode(out);
+            self.address.encode(out);
+            self.amount.encode(out);
+        });
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, RlpError> {
+        let mut fields = reader.list("withdrawal")?;
+        let withdrawal = Self {
+            index: fields.u64("index of a withdrawal")?,
+            validator_index: fields.u64("validator index of a withdrawal")?,
+            address: fields.address("address of a withdrawal")?,
+            amount: fields.u64("amount of a withdrawal")?,
+        };
+        fields.finish("withdrawal")?;
+        Ok(withdrawal)
+    }
+}
+
+impl Block {
+    /// The block's hash, which is that of its header.
+    #[must_use]
+    pub fn hash(&self) -> B256 {
+        self.header.hash()
+    }
 }

@@ -23,21 +23,34 @@ mod account;
 mod assemble;
 mod batch;
 mod block;
+mod block_env;
 mod database;
 mod diff;
+mod envelope;
+mod header;
+mod quantity;
+mod receipt;
+pub mod rlp;
+mod signature;
+mod signed;
 mod spec;
 mod transaction;
 
 pub use alloy_primitives::{
-    Address, B256, Bytes, Log, LogData, TxKind, U256, address, b256, bytes, hex, keccak256, map,
-    uint,
+    Address, B64, B256, Bloom, Bytes, Log, LogData, TxKind, U256, address, b256, bytes, hex,
+    keccak256, map, uint,
 };
 
 pub use account::{Account, AccountInfo, EMPTY_ROOT, KECCAK_EMPTY};
 pub use assemble::{Assembled, assemble};
 pub use batch::Batch;
-pub use block::{BlobParams, BlockEnv};
+pub use block::{Block, Withdrawal};
+pub use block_env::{BlobParams, BlockEnv};
 pub use database::{BlockId, Database, DbError, SnapshotId, StateBackend, VisitAccount, VisitSlot};
 pub use diff::{AccountDiff, DecodeDiffError, SlotDiff, StateDiff};
+pub use header::{EMPTY_OMMERS_HASH, Header};
+pub use receipt::{Receipt, ReceiptOutcome};
+pub use signature::{InvalidKey, Signature, SigningKey};
+pub use signed::{AuthorizationTuple, SenderError, SignedTransaction, UnsignedTransaction};
 pub use spec::{SpecId, UnknownSpec};
 pub use transaction::{AccessListItem, Authorization, SignedAuthorization, Transaction, TxType};

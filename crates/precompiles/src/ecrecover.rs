@@ -1,6 +1,6 @@
-//! `ECREC`: who signed a hash, over k256 or, with the feature `fast`, libsecp256k1.
+//! `ECREC`: who signed a hash. The curve is in `zvm-core`, which tells senders by it.
 
-use zvm_core::keccak256;
+use zvm_core::{B256, Signature};
 
 use crate::{PrecompileError, charge, input::padded};
 
@@ -17,45 +17,17 @@ pub(crate) fn ecrecover(
 ) -> Result<u64, PrecompileError> {
     let price = charge(gas, 3000)?;
     let input = padded::<128>(input);
-    let (hash, rest) = input.split_first_chunk::<32>().expect("32 of 128 bytes");
-    let (v, signature) = rest.split_first_chunk::<32>().expect("32 of 96 bytes");
-    let signature = signature.first_chunk::<64>().expect("64 bytes are left");
+    let word = |index: usize| B256::from_slice(&input[32 * index..32 * (index + 1)]);
+    let (hash, v, r, s) = (word(0), word(1), word(2), word(3));
     // `v` is a whole word, not only its last byte.
     if v[..31] == [0; 31]
         && let parity @ (0 | 1) = v[31].wrapping_sub(27)
-        && let Some(key) = recover(hash, signature, parity)
+        && let Some(signer) =
+            (Signature { y_parity: parity == 1, r: r.into(), s: s.into() }).recover(hash)
     {
-        output.extend_from_slice(&[0; 12]);
-        output.extend_from_slice(&keccak256(key)[12..]);
+        output.extend_from_slice(signer.into_word().as_slice());
     }
     Ok(price)
-}
-
-/// The public key that signed `hash`, as x and y; `signature` is r and s, `parity` that of y.
-#[cfg(not(feature = "fast"))]
-fn recover(hash: &[u8; 32], signature: &[u8; 64], parity: u8) -> Option<[u8; 64]> {
-    use k256::ecdsa::{RecoveryId, Signature, VerifyingKey};
-
-    let signature = Signature::from_slice(signature).ok()?;
-    let parity = RecoveryId::from_byte(parity)?;
-    let key = VerifyingKey::recover_from_prehash(hash, &signature, parity).ok()?;
-    // SEC 1 puts a tag before the coordinates of an uncompressed point.
-    key.to_sec1_point(false).as_bytes().get(1..)?.try_into().ok()
-}
-
-/// The public key that signed `hash`, as x and y; `signature` is r and s, `parity` that of y.
-#[cfg(feature = "fast")]
-fn recover(hash: &[u8; 32], signature: &[u8; 64], parity: u8) -> Option<[u8; 64]> {
-    use secp256k1::{
-        Message, SECP256K1,
-        ecdsa::{RecoverableSignature, RecoveryId},
-    };
-
-    let parity = RecoveryId::try_from(i32::from(parity)).ok()?;
-    let signature = RecoverableSignature::from_compact(signature, parity).ok()?;
-    let key = SECP256K1.recover_ecdsa(Message::from_digest(*hash), &signature).ok()?;
-    // SEC 1 puts a tag before the coordinates of an uncompressed point.
-    key.serialize_uncompressed()[1..].try_into().ok()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ mod points;
 use num_bigint::BigUint;
 use proptest::{collection::vec, prelude::*, sample::select};
 use revm_precompile::{PrecompileHalt, PrecompileSpecId, PrecompileStatus};
-use zvm_core::{Address, SpecId, hex};
+use zvm_core::{Address, SigningKey, SpecId, hex};
 use zvm_precompiles::{PrecompileError, Precompiles};
 
 use points::{
@@ -204,10 +204,8 @@ proptest! {
         (v, high_s) in (select(vec![0, 1, 26, 27, 27, 28, 28, 29]), any::<bool>()),
         change in change(),
     ) {
-        let key = k256::ecdsa::SigningKey::from_slice(&key).unwrap();
-        let (signature, _) = key.sign_prehash_recoverable(&hash);
-        let (r, s) = signature.split_bytes();
-        let mut s = s.to_vec();
+        let signature = SigningKey::new(&key).unwrap().sign(hash.into());
+        let (r, mut s) = (signature.r.to_be_bytes::<32>(), signature.s.to_be_bytes_vec());
         if high_s {
             s = negate(&s, "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141");
         }
