@@ -96,6 +96,10 @@ pub trait StateBackend: Database {
     /// Root of the Merkle Patricia trie over the present state (Yellow Paper, appendix D).
     fn state_root(&self) -> Result<B256, DbError>;
 
+    /// The [`state_root`](Self::state_root) there would be after a commit of `diff`, which is not
+    /// made: how a chain knows that a block is right before the block is part of it.
+    fn root_after(&self, diff: &StateDiff) -> Result<B256, DbError>;
+
     /// Visits all accounts in the order of keccak-256 of their addresses, from hash `from` on,
     /// until `visit` breaks.
     fn for_each_account(&self, from: B256, visit: &mut VisitAccount<'_>) -> Result<(), DbError>;

@@ -112,30 +112,46 @@ impl MemoryDb {
     }
 
     fn apply(&mut self, diff: &StateDiff) {
-        for (&address, change) in &diff.accounts {
-            let Some(info) = change.new else {
-                self.accounts.remove(&address);
-                continue;
-            };
-            let account = self.accounts.entry(address).or_default();
-            account.info = info;
-            if change.wiped {
-                account.storage = Arc::default();
-            }
-            if change.storage.is_empty() {
-                continue;
-            }
-            let storage = Arc::make_mut(&mut account.storage);
-            for (&slot, word) in &change.storage {
-                if word.new.is_zero() {
-                    storage.remove(&slot);
-                } else {
-                    storage.insert(slot, word.new);
-                }
-            }
-        }
+        change(&mut self.accounts, diff);
         self.code.extend(diff.code.iter().map(|(hash, code)| (*hash, code.clone())));
     }
+}
+
+/// Makes the changes of `diff` to `accounts`.
+fn change(accounts: &mut AddressMap<MemoryAccount>, diff: &StateDiff) {
+    for (&address, change) in &diff.accounts {
+        let Some(info) = change.new else {
+            accounts.remove(&address);
+            continue;
+        };
+        let account = accounts.entry(address).or_default();
+        account.info = info;
+        if change.wiped {
+            account.storage = Arc::default();
+        }
+        if change.storage.is_empty() {
+            continue;
+        }
+        let storage = Arc::make_mut(&mut account.storage);
+        for (&slot, word) in &change.storage {
+            if word.new.is_zero() {
+                storage.remove(&slot);
+            } else {
+                storage.insert(slot, word.new);
+            }
+        }
+    }
+}
+
+/// Root of the state that `accounts` are.
+fn root(accounts: &AddressMap<MemoryAccount>) -> B256 {
+    state_root(accounts.iter().map(|(address, account)| {
+        let storage = match account.storage.is_empty() {
+            true => EMPTY_ROOT,
+            false => storage_root(account.storage.iter().map(|(slot, word)| (*slot, *word))),
+        };
+        (*address, account.info, storage)
+    }))
 }
 
 impl Default for MemoryDb {
@@ -197,13 +213,13 @@ impl StateBackend for MemoryDb {
     }
 
     fn state_root(&self) -> Result<B256, DbError> {
-        Ok(state_root(self.accounts.iter().map(|(address, account)| {
-            let storage = match account.storage.is_empty() {
-                true => EMPTY_ROOT,
-                false => storage_root(account.storage.iter().map(|(slot, word)| (*slot, *word))),
-            };
-            (*address, account.info, storage)
-        })))
+        Ok(root(&self.accounts))
+    }
+
+    fn root_after(&self, diff: &StateDiff) -> Result<B256, DbError> {
+        let mut accounts = self.accounts.clone();
+        change(&mut accounts, diff);
+        Ok(root(&accounts))
     }
 
     fn for_each_account(&self, from: B256, visit: &mut VisitAccount<'_>) -> Result<(), DbError> {

@@ -257,6 +257,10 @@ impl StateBackend for CachedDb {
         self.inner.state_root()
     }
 
+    fn root_after(&self, diff: &StateDiff) -> Result<B256, DbError> {
+        self.inner.root_after(diff)
+    }
+
     fn for_each_account(&self, from: B256, visit: &mut VisitAccount<'_>) -> Result<(), DbError> {
         self.inner.for_each_account(from, visit)
     }

@@ -29,6 +29,7 @@ facts!(
     a_slot_written_back_after_a_deletion_is_there,
     a_wipe_keeps_the_slots_it_lists,
     has_storage_follows_the_last_slot,
+    the_root_after_a_diff_can_be_told_without_committing_it,
     storage_makes_the_account_that_holds_it,
     deleting_the_absent_changes_nothing,
     later_calls_of_a_batch_win,
@@ -172,6 +173,28 @@ fn has_storage_follows_the_last_slot(db: &mut dyn StateBackend) {
         db.batch().set_storage(address(1), word(slot), U256::ZERO).commit().unwrap();
     }
     assert!(!db.account(address(1)).unwrap().unwrap().has_storage);
+}
+
+fn the_root_after_a_diff_can_be_told_without_committing_it(db: &mut dyn StateBackend) {
+    with_three_slots(db);
+    let before = db.state_root().unwrap();
+    assert_eq!(db.root_after(&StateDiff::default()).unwrap(), before);
+    let batch = db
+        .batch()
+        .set_storage(address(1), word(1), word(11))
+        .set_storage(address(2), word(1), word(1))
+        .set_account(address(3), info(1));
+    let diff = batch.to_diff().unwrap();
+    drop(batch);
+    let after = db.root_after(&diff).unwrap();
+    assert_eq!((db.state_root().unwrap(), entries(db, 1)), (before, three_slots()));
+    db.commit(&diff).unwrap();
+    assert_eq!(db.state_root().unwrap(), after);
+
+    let diff = db.batch().delete_account(address(1)).to_diff().unwrap();
+    let after = db.root_after(&diff).unwrap();
+    db.commit(&diff).unwrap();
+    assert_eq!(db.state_root().unwrap(), after);
 }
 
 fn storage_makes_the_account_that_holds_it(db: &mut dyn StateBackend) {

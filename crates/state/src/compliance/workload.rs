@@ -162,6 +162,8 @@ impl Run<'_> {
         let block = BlockId { number: self.past.len() as u64, hash: after.root() };
         let here = self.here("an execution on it");
         for Contender { name, backend, .. } in &mut self.contenders {
+            let root = done(backend.root_after(&diff), &here, name);
+            assert_eq!(root, block.hash, "{here}, {name}: root before the commit");
             done(backend.commit_block(block, &diff), &here, name);
             assert_eq!(done(backend.head(), &here, name), block, "{here}, {name}");
         }

@@ -105,6 +105,11 @@ impl FileDb {
         Ok(())
     }
 
+    /// The root there would be after `diff`.
+    pub(super) fn plan_root(&self, diff: &StateDiff) -> Result<B256, DbError> {
+        Ok(self.stage(diff)?.root)
+    }
+
     /// Works out what `diff` changes, the new root, and a batch of the code.
     fn stage(&self, diff: &StateDiff) -> Result<Staged, DbError> {
         let (kv, tries) = (&self.kv(), self.tries()?);

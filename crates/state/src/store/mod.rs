@@ -288,6 +288,10 @@ impl StateBackend for FileDb {
         Ok(self.meta.head.root)
     }
 
+    fn root_after(&self, diff: &StateDiff) -> Result<B256, DbError> {
+        self.plan_root(diff)
+    }
+
     fn for_each_account(&self, from: B256, visit: &mut VisitAccount<'_>) -> Result<(), DbError> {
         let kv = &self.kv();
         let start = Some(from.as_slice());
