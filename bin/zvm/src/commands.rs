@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use zvm_conformance::Suite;
 
-use crate::{account, bench, db, demo, disasm, interact, output::Output, run, statetest};
+use crate::{account, bench, db, demo, disasm, interact, output::Output, run, suite};
 
 /// Runs, deploys and calls Ethereum contracts on an embedded database.
 #[derive(Debug, Parser)]
@@ -32,7 +33,7 @@ pub(crate) enum Command {
     /// Show bytecode as instructions
     Disasm(disasm::DisasmArgs),
     /// Execute official state tests: folders, JSON files and .tar.zst archives
-    Statetest(statetest::StateTestArgs),
+    Statetest(suite::SuiteArgs),
     /// Look at whole databases, and move their state out, in and elsewhere
     #[command(subcommand)]
     Db(db::DbCommand),
@@ -57,7 +58,7 @@ impl Command {
             Self::Account(args) => account::account(&args),
             Self::Storage(args) => account::storage(&args),
             Self::Disasm(args) => disasm::run(&args),
-            Self::Statetest(args) => statetest::run(args),
+            Self::Statetest(args) => suite::run(Suite::State, args),
             Self::Db(command) => command.run(),
             Self::Demo(args) => demo::run(&args),
             Self::Bench(args) => bench::run(&args),

@@ -19,7 +19,7 @@ mod prestate;
 mod report;
 mod run;
 mod source;
-mod statetest;
+mod suite;
 mod value;
 mod watch;
 

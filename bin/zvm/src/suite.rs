@@ -1,4 +1,4 @@
-//! `zvm statetest`: the official state tests and VMTests.
+//! `zvm statetest`: the official tests.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -15,13 +15,13 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use regex::Regex;
 use zvm::SpecId;
-use zvm_conformance::{Options, Progress, Report};
+use zvm_conformance::{Options, Progress, Report, Suite};
 
 use crate::failure::usage;
 
-/// Executes official state tests and VMTests.
+/// Executes official tests.
 #[derive(Debug, Args)]
-pub(crate) struct StateTestArgs {
+pub(crate) struct SuiteArgs {
     /// Folders, JSON files and .tar.zst archives.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -46,8 +46,9 @@ pub(crate) struct StateTestArgs {
 }
 
 /// Runs the tests: 0 if all passed, 1 if any failed or none ran, 2 for wrong use.
-pub(crate) fn run(args: StateTestArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(suite: Suite, args: SuiteArgs) -> anyhow::Result<ExitCode> {
     let options = Options {
+        suite,
         spec: args.spec,
         filter: args.filter,
         jobs: args.jobs,
@@ -64,7 +65,7 @@ pub(crate) fn run(args: StateTestArgs) -> anyhow::Result<ExitCode> {
     let text = if args.json { report.to_json_lines() } else { report.to_string() };
     io::stdout().write_all(text.as_bytes()).context("cannot write the report")?;
     if report.total() == 0 {
-        anyhow::bail!("no state test in {}", shown(&args.paths));
+        anyhow::bail!("no {} test in {}", suite.name(), shown(&args.paths));
     }
     Ok(if report.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

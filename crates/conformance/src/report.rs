@@ -7,11 +7,13 @@ use std::{
 
 use serde::Serialize;
 
-use crate::Shape;
+use crate::{Shape, Suite};
 
-/// The outcome of a run. Units are post entries of state tests and cases of VMTests.
+/// The outcome of a run. What its units are, its [`Suite`] says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
+    /// What was run.
+    pub suite: Suite,
     /// Units that came out as expected.
     pub passed: u64,
     /// Units that did not, and files or cases that cannot be read; ordered by file.
@@ -116,7 +118,7 @@ impl Report {
     }
 
     /// One JSON object per line: failures, skips, files passed over, and last the totals, exactly
-    /// `{"suite":"state","passed":N,"failed":N,"skipped":N}`.
+    /// `{"suite":"state","passed":N,"failed":N,"skipped":N}` with the name of the suite.
     #[must_use]
     pub fn to_json_lines(&self) -> String {
         let mut lines = String::new();
@@ -137,11 +139,12 @@ impl Report {
         if self.deselected > 0 {
             push(serde_json::json!({ "deselected": self.deselected }));
         }
-        let (passed, failed, skipped) = (self.passed, self.failed(), self.skipped());
+        let (suite, passed) = (self.suite.name(), self.passed);
+        let (failed, skipped) = (self.failed(), self.skipped());
         // Written by hand: readers rely on the order of the fields.
         let _ = writeln!(
             lines,
-            r#"{{"suite":"state","passed":{passed},"failed":{failed},"skipped":{skipped}}}"#
+            r#"{{"suite":"{suite}","passed":{passed},"failed":{failed},"skipped":{skipped}}}"#
         );
         lines
     }
@@ -151,7 +154,8 @@ impl Report {
     pub fn to_junit(&self) -> String {
         let mut xml = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-             <testsuites name=\"state\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">\n",
+             <testsuites name=\"{}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">\n",
+            self.suite.name(),
             self.passed + self.failed() + self.skipped(),
             self.failed(),
             self.skipped()

@@ -26,12 +26,16 @@ use crate::{
     queue::Queue,
     shape,
     source::{self, File, Item},
-    state, vm,
+    state,
+    suite::Suite,
+    vm,
 };
 
 /// What to run and how.
 #[derive(Default)]
 pub struct Options {
+    /// Which tests.
+    pub suite: Suite,
     /// Only this hard fork.
     pub spec: Option<SpecId>,
     /// Only cases whose name or file matches.
@@ -69,7 +73,7 @@ impl Progress {
     }
 }
 
-/// Runs every state test and VMTest below `paths`: folders, JSON files, `.tar.zst` archives.
+/// Runs every test of the suite below `paths`: folders, JSON files, `.tar.zst` archives.
 ///
 /// Files of other shapes are counted and passed over. A file that cannot be read is a failure of
 /// the report; only a run that cannot begin is an error.
@@ -85,7 +89,7 @@ pub fn run(
         (None, None) => thread::available_parallelism().map_or(1, NonZeroUsize::get),
     };
     let queue = Queue::new();
-    let total = Mutex::new(Report::default());
+    let total = Mutex::new(Report { suite: options.suite, ..Report::default() });
     thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
@@ -200,7 +204,7 @@ impl Worker<'_> {
 
     fn file(&mut self, file: &Arc<File>) -> Result<(), FixtureError> {
         let shape = Shape::detect(&file.text)?;
-        if !matches!(shape, Shape::State | Shape::Vm) {
+        if !self.options.suite.has(shape) {
             self.pass_over(file, shape);
             return Ok(());
         }
@@ -276,7 +280,8 @@ impl Worker<'_> {
                 self.progress.failed.fetch_add(1, Ordering::Relaxed);
                 let (fork, indexes) = label(case, unit);
                 details.push(format!(
-                    "trace: zvm statetest '{}' --match '^{}$' --spec {fork} --trace",
+                    "trace: zvm {} '{}' --match '^{}$' --spec {fork} --trace",
+                    self.options.suite.command(),
                     case.file.source,
                     regex::escape(&case.name)
                 ));
