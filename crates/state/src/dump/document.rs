@@ -6,12 +6,12 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, DeserializeSeed, IgnoredAny, MapAccess, Visitor},
 };
-use zvm_core::{AccountInfo, Address, DbError};
-
-use super::{
-    LoadError, Seeder,
+use zvm_core::{
+    AccountInfo, Address, DbError,
     genesis::{AllocAccount, Number},
 };
+
+use super::{LoadError, Seeder};
 
 /// Reads the document into `seeder` and answers the number of the block whose state it is.
 ///

@@ -9,12 +9,13 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, Visitor},
 };
-use zvm_core::{AccountInfo, Address, B256, BlockId, Bytes, U256, keccak256};
-
-use super::{
-    FORMAT, LoadError, Seeder, VERSION,
+use zvm_core::{
+    AccountInfo, Address, B256, BlockId, Bytes, U256,
     genesis::{self, Number, StorageWord},
+    keccak256,
 };
+
+use super::{FORMAT, LoadError, Seeder, VERSION};
 
 /// Longest line to read. An account with its code and its first slots is far below.
 const LINE_BYTES_MAX: u64 = 256 << 20;

@@ -19,7 +19,6 @@
 
 mod document;
 mod error;
-pub mod genesis;
 mod hexed;
 mod lines;
 mod load;

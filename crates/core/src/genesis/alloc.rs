@@ -1,21 +1,12 @@
 //! Accounts as genesis files list them: the `alloc` of geth's `genesis.json`.
-//!
-//! ```
-//! use zvm_state::dump::genesis::Alloc;
-//!
-//! let text = r#"{"00000000000000000000000000000000000000a1": {"balance": "1000", "nonce": "0x1"}}"#;
-//! let alloc: Alloc = serde_json::from_str(text)?;
-//! assert_eq!(alloc.values().next().map(|account| account.nonce), Some(1));
-//! # Ok::<(), serde_json::Error>(())
-//! ```
 
 use std::{collections::BTreeMap, fmt};
 
+use alloy_primitives::{Address, Bytes, U256, hex};
 use serde::{
     Deserialize, Deserializer,
     de::{self, IgnoredAny, MapAccess, Visitor},
 };
-use zvm_core::{Address, Bytes, U256, hex};
 
 /// Accounts by address; addresses are hex with or without `0x`.
 pub type Alloc = BTreeMap<Address, AllocAccount>;
@@ -61,7 +52,22 @@ impl From<Fields> for AllocAccount {
 
 /// A number as JSON, or as a string of decimal digits, or of hex digits after `0x`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Number(pub(super) U256);
+pub struct Number(pub U256);
+
+impl Number {
+    /// It, if it is below 2^64.
+    pub fn short(self) -> Result<u64, NumberTooLong> {
+        u64::try_from(self.0).map_err(|_| NumberTooLong { found: self.0 })
+    }
+}
+
+/// A number that needs more than 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{found}, expected below 2^64")]
+pub struct NumberTooLong {
+    /// The number.
+    pub found: U256,
+}
 
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -91,7 +97,7 @@ impl<'de> Deserialize<'de> for Number {
 
 /// A storage slot or word: hex with or without `0x`, as map key or value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct StorageWord(pub(super) U256);
+pub struct StorageWord(pub U256);
 
 impl<'de> Deserialize<'de> for StorageWord {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -126,15 +132,16 @@ fn digits_to_word(digits: &str, radix: u32) -> Option<U256> {
 }
 
 fn nonce<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let Number(nonce) = Number::deserialize(deserializer)?;
-    nonce.try_into().map_err(|_| de::Error::custom(format!("nonce {nonce}, expected below 2^64")))
+    let number = Number::deserialize(deserializer)?;
+    number.short().map_err(|error| de::Error::custom(format!("nonce {error}")))
 }
 
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<U256, D::Error> {
     Number::deserialize(deserializer).map(|Number(number)| number)
 }
 
-pub(super) fn code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+/// Bytes from a string of hex digits, with or without `0x`.
+pub fn code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
     struct Visit;
 
     impl Visitor<'_> for Visit {
