@@ -28,3 +28,4 @@ pub use error::{ExecError, InvalidTransaction};
 pub use evm::{Evm, Message};
 pub use outcome::{Executed, Halt, Outcome, SuccessReason};
 pub use tracer::{CallEnd, CallKind, CallStart, NoTracer, Step, StepEnd, Tracer};
+pub use transaction::Requirements;

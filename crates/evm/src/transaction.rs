@@ -5,6 +5,8 @@ mod delegation;
 pub(crate) mod intrinsic;
 mod validate;
 
+pub use validate::Requirements;
+
 use std::sync::Arc;
 
 use zvm_core::{BlockEnv, Bytes, Database, SpecId, Transaction, TxKind, TxType, U256};

@@ -10,6 +10,32 @@ const BLOBS_PER_TRANSACTION: u64 = 6;
 /// EIP-4844: version of a blob hash made from a KZG commitment.
 const BLOB_VERSION: u8 = 1;
 
+/// What a transaction needs, whoever sends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requirements {
+    /// Gas paid before the first opcode (Yellow Paper, `g_0` in section 6.2).
+    pub intrinsic_gas: u64,
+    /// Gas paid at least in the end (EIP-7623); zero before Prague.
+    pub floor_gas: u64,
+    /// The most wei it can cost. `None` past 2^256, which nobody has.
+    pub cost: Option<U256>,
+}
+
+impl Requirements {
+    /// Checks `tx` by every rule of validity that needs no state.
+    pub fn of(
+        tx: &Transaction,
+        block: &BlockEnv,
+        config: &Config,
+    ) -> Result<Self, InvalidTransaction> {
+        let needed = Gas::of(tx, config.spec());
+        let blob_base_fee = blob::base_fee(block.excess_blob_gas, &config.blob);
+        transaction(tx, &needed, block, config, blob_base_fee)?;
+        let Gas { intrinsic, floor } = needed;
+        Ok(Self { intrinsic_gas: intrinsic, floor_gas: floor, cost: cost(tx) })
+    }
+}
+
 /// Checks everything that the transaction, its block and the rules tell.
 pub(super) fn transaction(
     tx: &Transaction,
