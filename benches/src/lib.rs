@@ -27,11 +27,15 @@
 //!
 //! revme searches folders for `.json` files, runs on all cores, leaves out Constantinople and a
 //! list of slow or special files, and reads neither archives nor VMTests.
+//!
+//! Stores of a large state have a bench of their own, `state`.
 
 mod case;
 pub mod machine;
 mod observe;
 pub mod peer;
+#[cfg(feature = "state")]
+pub mod state;
 pub mod timing;
 
 pub use case::{Case, World, WorldAccount, WorldDb, block_hash};

@@ -1,4 +1,4 @@
-//! Time of one thread, so that a busy machine disturbs a comparison as little as it can.
+//! CPU time, so that a busy machine disturbs a comparison as little as it can.
 
 use std::time::Duration;
 
@@ -7,7 +7,17 @@ use rustix::time::{ClockId, clock_gettime};
 /// CPU time this thread has had so far.
 #[must_use]
 pub fn thread_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time(ClockId::ThreadCPUTime)
+}
+
+/// CPU time all threads of this process have had so far, user and system.
+#[must_use]
+pub fn process_time() -> Duration {
+    time(ClockId::ProcessCPUTime)
+}
+
+fn time(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
