@@ -1,4 +1,5 @@
-//! Merkle Patricia tries (Yellow Paper, appendix D): roots, stored tries and proofs.
+//! Merkle Patricia tries (Yellow Paper, appendix D): roots, stored tries and proofs; and the
+//! append-only Merkle log of RFC 9162, in [`log`].
 //!
 //! # Roots of everything
 //!
@@ -61,6 +62,7 @@ mod account_proof;
 mod branch;
 mod builder;
 mod error;
+pub mod log;
 mod nibbles;
 mod node;
 mod parallel;
