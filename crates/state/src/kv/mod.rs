@@ -1,12 +1,12 @@
 //! The seam between the state layout above and an ordered key-value engine below.
 //!
-//! A store is ten [`Table`]s of bytes under bytes, each in the order of its keys. It is read
+//! A store is some [`Table`]s of bytes under bytes, each in the order of its keys. It is read
 //! through [`KvReader`], which is one consistent view, and written through [`KvStore::write`], one
 //! atomic [`WriteBatch`] at a time. That is all the layout asks of an engine, so history, trie and
 //! backup are written once, above.
 //!
 //! Keys and values mean nothing here. An engine may notice damage on its own and then answers
-//! [`DbError::Corrupt`], but it need not: records carry their own checksums from above.
+//! [`DbError::Corrupt`], but it need not: [`records`] carry their own checksums from above.
 
 mod batch;
 #[cfg(any(test, feature = "test-support"))]
@@ -14,8 +14,10 @@ pub mod compliance;
 mod copy;
 mod encrypt;
 mod folder;
+mod memory;
 mod open;
 mod range;
+pub mod records;
 mod redb;
 #[cfg(feature = "rocksdb")]
 mod rocks;
@@ -29,6 +31,7 @@ use zvm_core::DbError;
 pub use batch::{TableChanges, WriteBatch};
 pub use copy::parts;
 pub use encrypt::Key;
+pub use memory::MemoryTables;
 pub use open::{Access, Engine, Options, Vet, open};
 
 /// A table of a store.
@@ -56,11 +59,33 @@ pub enum Table {
     Preimages,
     /// Block hashes under their number.
     BlockHashes,
+    /// Headers under number and hash.
+    Headers,
+    /// Bodies of blocks under number and hash.
+    Bodies,
+    /// Block numbers under the hash.
+    BlockNumbers,
+    /// Hashes of the blocks that lead to the head, under their number.
+    Canonical,
+    /// Receipts of those blocks, under their number.
+    Receipts,
+    /// Where transactions are, under their hash.
+    Transactions,
+    /// What the steps of a block changed, under block and step.
+    StepDiffs,
+    /// Which blocks have events, under what the events are found by.
+    EventIndex,
+    /// Which transactions concern an address, under the address.
+    AddressIndex,
+    /// Sizes and roots of the Merkle log, under the block.
+    TreeHeads,
+    /// Hashes of the Merkle log, under level and place.
+    LogHashes,
 }
 
 impl Table {
     /// Every table, in the order of their discriminants.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 21] = [
         Self::Meta,
         Self::Accounts,
         Self::Storage,
@@ -71,6 +96,17 @@ impl Table {
         Self::History,
         Self::Preimages,
         Self::BlockHashes,
+        Self::Headers,
+        Self::Bodies,
+        Self::BlockNumbers,
+        Self::Canonical,
+        Self::Receipts,
+        Self::Transactions,
+        Self::StepDiffs,
+        Self::EventIndex,
+        Self::AddressIndex,
+        Self::TreeHeads,
+        Self::LogHashes,
     ];
 
     /// The name under which engines store the table.
@@ -86,6 +122,17 @@ impl Table {
             Self::History => "history",
             Self::Preimages => "preimages",
             Self::BlockHashes => "block_hashes",
+            Self::Headers => "headers",
+            Self::Bodies => "bodies",
+            Self::BlockNumbers => "block_numbers",
+            Self::Canonical => "canonical",
+            Self::Receipts => "receipts",
+            Self::Transactions => "transactions",
+            Self::StepDiffs => "step_diffs",
+            Self::EventIndex => "event_index",
+            Self::AddressIndex => "address_index",
+            Self::TreeHeads => "tree_heads",
+            Self::LogHashes => "log_hashes",
         }
     }
 }

@@ -21,11 +21,16 @@ use crate::{
 const TRIE_LAG: u64 = 32;
 
 impl FileDb {
-    /// Writes `diff` as the state of `block`.
-    pub(super) fn commit_plan(&mut self, block: BlockId, diff: &StateDiff) -> Result<(), DbError> {
+    /// Writes `diff` as the state of `block`, and what is in `batch` already with it.
+    pub(super) fn commit_plan(
+        &mut self,
+        block: BlockId,
+        diff: &StateDiff,
+        mut batch: WriteBatch,
+    ) -> Result<(), DbError> {
         let before = self.meta.head;
         follows(before.block, block.number)?;
-        let Staged { plan, branches, root, redo, mut batch } = self.stage(diff)?;
+        let Staged { plan, branches, root, redo } = self.stage(diff, &mut batch)?;
         let (tries, tail) = (self.tries()?, self.tail()?);
 
         redo.stage(block.number, &mut batch);
@@ -86,7 +91,8 @@ impl FileDb {
     /// Writes `diff` as part of the state before the first block.
     pub(super) fn seed_plan(&mut self, diff: &StateDiff) -> Result<(), DbError> {
         seedable(self.meta.head.block)?;
-        let Staged { plan, branches, root, redo, mut batch } = self.stage(diff)?;
+        let mut batch = WriteBatch::new();
+        let Staged { plan, branches, root, redo } = self.stage(diff, &mut batch)?;
         redo.stage_records(&mut batch);
         for life in &plan.ended {
             batch.delete_prefix(Table::Storage, life);
@@ -107,11 +113,11 @@ impl FileDb {
 
     /// The root there would be after `diff`.
     pub(super) fn plan_root(&self, diff: &StateDiff) -> Result<B256, DbError> {
-        Ok(self.stage(diff)?.root)
+        Ok(self.stage(diff, &mut WriteBatch::new())?.root)
     }
 
-    /// Works out what `diff` changes, the new root, and a batch of the code.
-    fn stage(&self, diff: &StateDiff) -> Result<Staged, DbError> {
+    /// Works out what `diff` changes and the new root, and adds the code to `batch`.
+    fn stage(&self, diff: &StateDiff, batch: &mut WriteBatch) -> Result<Staged, DbError> {
         let (kv, tries) = (&self.kv(), self.tries()?);
         let mut plan = Plan::new(kv, diff)?;
         let mut branches = TrieChanges::default();
@@ -135,11 +141,10 @@ impl FileDb {
             };
             redo.set(Table::Preimages, hash.as_slice(), Some(bytes));
         }
-        let mut batch = WriteBatch::new();
         for (hash, code) in &diff.code {
-            put(&mut batch, Table::Code, hash.as_slice(), code);
+            put(batch, Table::Code, hash.as_slice(), code);
         }
-        Ok(Staged { plan, branches, root, redo, batch })
+        Ok(Staged { plan, branches, root, redo })
     }
 }
 
@@ -149,7 +154,6 @@ struct Staged {
     branches: TrieChanges,
     root: B256,
     redo: Redo,
-    batch: WriteBatch,
 }
 
 /// Sets accounts and slots to what they are after a change.

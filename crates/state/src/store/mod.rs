@@ -31,7 +31,6 @@ mod pending;
 mod plan;
 mod proof;
 mod prune;
-mod read;
 mod rebuild;
 mod record;
 mod recover;
@@ -54,7 +53,9 @@ pub use check::{CheckLevel, Checked};
 pub use options::{FileOptions, History};
 pub use proof::FileStat;
 
-use crate::kv::{self, Access, Durability, KvReader, KvStore, Order, Table, WriteBatch};
+use crate::kv::{
+    self, Access, Durability, KvReader, KvStore, Order, Table, WriteBatch, records as read,
+};
 use history::{Tail, Then};
 use keys::{SlotKey, life, slot_hash, slot_key};
 use pending::{Layered, Pending};
@@ -167,6 +168,32 @@ impl FileDb {
         &*self.kv
     }
 
+    /// Writes `diff` as the state of `block` and, in the same batch, its hash and `beside`, which is
+    /// about tables that hold no state.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`commit_block`](StateBackend::commit_block); nothing is written then.
+    pub fn commit_beside(
+        &mut self,
+        block: BlockId,
+        diff: &StateDiff,
+        mut beside: WriteBatch,
+    ) -> Result<(), DbError> {
+        let number = block.number.to_be_bytes();
+        put(&mut beside, Table::BlockHashes, &number, block.hash.as_slice());
+        self.commit_plan(block, diff, beside)
+    }
+
+    /// Writes `batch`, which is about tables that hold no state.
+    ///
+    /// # Errors
+    ///
+    /// If the store refuses; nothing is written then.
+    pub fn write_beside(&mut self, batch: WriteBatch) -> Result<(), DbError> {
+        self.kv.write(batch, self.options.durability)
+    }
+
     /// The store with what waits to be written to its tables.
     fn kv(&self) -> Layered<'_> {
         Layered { kv: &*self.kv, pending: &self.pending }
@@ -262,7 +289,7 @@ impl Database for FileDb {
 
 impl StateBackend for FileDb {
     fn commit_block(&mut self, block: BlockId, diff: &StateDiff) -> Result<(), DbError> {
-        self.commit_plan(block, diff)
+        self.commit_plan(block, diff, WriteBatch::new())
     }
 
     fn seed(&mut self, diff: &StateDiff) -> Result<(), DbError> {

@@ -1,17 +1,10 @@
-//! Stored records, byte by byte.
-//!
-//! Every record is `version u8 ‖ body ‖ checksum u32`, integers big-endian. The checksum is the
-//! CRC-32 of the key, the version and the body, so a record also shows when it sits under another
-//! key. Faults are told as text; the caller knows the table and the file.
+//! Bodies of stored records, byte by byte; integers are big-endian. Faults are told as text: the
+//! caller knows the table and the file.
 
 use alloy_rlp::{Decodable, Encodable, Header};
 use zvm_core::{AccountInfo, B256, BlockId, EMPTY_ROOT, KECCAK_EMPTY, U256};
 
-/// The version byte that this program writes, and the only one it reads.
-const VERSION: u8 = 1;
-
-/// Length of version and checksum.
-pub(super) const ENVELOPE: usize = 5;
+pub(super) use crate::kv::records::seal;
 
 /// An account as it is stored: the RLP list
 /// `[nonce, balance, code hash or "", storage root or "", incarnation, slots]`.
@@ -186,39 +179,6 @@ pub(super) fn array<const N: usize>(body: &[u8]) -> Result<[u8; N], String> {
     body.try_into().map_err(|_| length("value", body.len(), N))
 }
 
-/// The record that stores `body` under `key`.
-pub(super) fn seal(key: &[u8], body: &[u8]) -> Vec<u8> {
-    let mut record = Vec::with_capacity(body.len() + ENVELOPE);
-    record.push(VERSION);
-    record.extend_from_slice(body);
-    record.extend(checksum(key, &record).to_be_bytes());
-    record
-}
-
-/// The body of the record found under `key`.
-pub(super) fn unseal<'a>(key: &[u8], record: &'a [u8]) -> Result<&'a [u8], String> {
-    let (sealed, found) = record
-        .split_last_chunk()
-        .filter(|(sealed, _)| !sealed.is_empty())
-        .ok_or_else(|| format!("{} bytes, expected at least {ENVELOPE}", record.len()))?;
-    let (found, expected) = (u32::from_be_bytes(*found), checksum(key, sealed));
-    if found != expected {
-        return Err(format!("checksum {found:#010x}, expected {expected:#010x}"));
-    }
-    match sealed {
-        [VERSION, body @ ..] => Ok(body),
-        [version, ..] => Err(format!("record version {version}, expected {VERSION}")),
-        [] => Err("no version".to_owned()),
-    }
-}
-
-fn checksum(key: &[u8], sealed: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(key);
-    hasher.update(sealed);
-    hasher.finalize()
-}
-
 fn length(what: &str, found: usize, expected: usize) -> String {
     format!("{what}: {found} bytes, expected {expected}")
 }
@@ -261,21 +221,7 @@ mod tests {
             let _ = AccountRecord::decode(&bytes);
             let _ = Head::decode(&bytes);
             let _ = decode_blocks(&bytes);
-            let _ = unseal(b"key", &bytes);
             let _ = word(&bytes);
-        }
-
-        #[test]
-        fn a_flipped_bit_or_another_key_is_noticed(
-            body in collection::vec(any::<u8>(), 0..60),
-            bit in any::<prop::sample::Index>(),
-        ) {
-            let mut record = seal(b"key", &body);
-            prop_assert_eq!(unseal(b"key", &record), Ok(body.as_slice()));
-            prop_assert!(unseal(b"kex", &record).is_err());
-            let bit = bit.index(record.len() * 8);
-            record[bit / 8] ^= 1 << (bit % 8);
-            prop_assert!(unseal(b"key", &record).is_err());
         }
     }
 }

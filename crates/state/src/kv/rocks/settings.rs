@@ -92,13 +92,28 @@ impl Settings {
 
 /// Whether single keys are looked up, of which many are absent. The other tables are walked.
 fn is_read_by_key(table: Table) -> bool {
-    !matches!(table, Table::Changes | Table::History)
+    !matches!(
+        table,
+        Table::Changes
+            | Table::History
+            | Table::EventIndex
+            | Table::AddressIndex
+            | Table::StepDiffs
+    )
 }
 
 /// Whether values are more than hashes.
 fn is_compressible(table: Table) -> bool {
     !matches!(
         table,
-        Table::TrieAccounts | Table::TrieStorage | Table::Preimages | Table::BlockHashes
+        Table::TrieAccounts
+            | Table::TrieStorage
+            | Table::Preimages
+            | Table::BlockHashes
+            | Table::BlockNumbers
+            | Table::Canonical
+            | Table::Transactions
+            | Table::TreeHeads
+            | Table::LogHashes
     )
 }

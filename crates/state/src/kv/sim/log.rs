@@ -3,12 +3,7 @@
 //! A record is `mark u8 ‖ length u32 ‖ changes ‖ CRC-32 of the changes`. A change is its kind and
 //! its table, one byte each, and one or two byte strings with their lengths before them.
 
-use std::{collections::BTreeMap, ops::Bound};
-
-use crate::kv::{Table, WriteBatch};
-
-/// Tables in the order of [`Table::ALL`].
-pub(super) type Tables = [BTreeMap<Vec<u8>, Vec<u8>>; Table::ALL.len()];
+use crate::kv::{MemoryTables, Table, WriteBatch};
 
 /// The first byte of a record, so that zeros are none.
 const MARK: u8 = 0xb5;
@@ -57,8 +52,8 @@ fn length(bytes: &[u8]) -> [u8; 4] {
 }
 
 /// What the whole records of `log` leave behind, and where the last of them ends.
-pub(super) fn replay(log: &[u8]) -> (Tables, usize) {
-    let mut tables = Tables::default();
+pub(super) fn replay(log: &[u8]) -> (MemoryTables, usize) {
+    let mut tables = MemoryTables::default();
     let mut rest = log;
     while let Some(behind) = apply(rest, &mut tables) {
         rest = behind;
@@ -68,7 +63,7 @@ pub(super) fn replay(log: &[u8]) -> (Tables, usize) {
 
 /// Makes the changes of the first record of `log`, and says what is behind it; `None` if it is not
 /// whole.
-pub(super) fn apply<'a>(log: &'a [u8], tables: &mut Tables) -> Option<&'a [u8]> {
+pub(super) fn apply<'a>(log: &'a [u8], tables: &mut MemoryTables) -> Option<&'a [u8]> {
     let (&mark, mut rest) = log.split_first()?;
     let mut changes = take_string(&mut rest)?;
     let (checksum, behind) = rest.split_first_chunk()?;
@@ -77,27 +72,17 @@ pub(super) fn apply<'a>(log: &'a [u8], tables: &mut Tables) -> Option<&'a [u8]> 
     }
     while let Some((&[kind, table], rest)) = changes.split_first_chunk() {
         changes = rest;
-        let entries = tables.get_mut(usize::from(table))?;
+        let table = *Table::ALL.get(usize::from(table))?;
         let key = take_string(&mut changes)?;
         match kind {
-            PUT => {
-                entries.insert(key.to_vec(), take_string(&mut changes)?.to_vec());
-            }
-            DELETE => {
-                entries.remove(key);
-            }
-            DELETE_RANGE => remove(entries, key, Bound::Excluded(take_string(&mut changes)?)),
-            DELETE_FROM => remove(entries, key, Bound::Unbounded),
+            PUT => tables.put(table, key, take_string(&mut changes)?),
+            DELETE => tables.delete(table, key),
+            DELETE_RANGE => tables.delete_range(table, key, Some(take_string(&mut changes)?)),
+            DELETE_FROM => tables.delete_range(table, key, None),
             _ => return None,
         }
     }
     Some(behind)
-}
-
-fn remove(entries: &mut BTreeMap<Vec<u8>, Vec<u8>>, first: &[u8], end: Bound<&[u8]>) {
-    let gone = entries.range::<[u8], _>((Bound::Included(first), end));
-    let gone: Vec<Vec<u8>> = gone.map(|(key, _)| key.clone()).collect();
-    gone.iter().for_each(|key| drop(entries.remove(key)));
 }
 
 fn take_string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {

@@ -31,10 +31,9 @@ use std::{
 use zvm_core::DbError;
 
 use super::{
-    Access, Durability, Entries, KvReader, KvStats, KvStore, KvView, Options, Order, Table,
-    TableStats, WriteBatch, compliance::Random, encrypt, folder::io_error, parts, range::KeyRange,
+    Access, Durability, Entries, KvReader, KvStats, KvStore, KvView, MemoryTables, Options, Order,
+    Table, TableStats, WriteBatch, compliance::Random, encrypt, folder::io_error, parts,
 };
-use log::Tables;
 
 /// Bytes that reach a disk together.
 const SECTOR: usize = 512;
@@ -187,7 +186,7 @@ pub(super) struct MemKv {
 #[derive(Clone, Debug)]
 struct View {
     /// Shared with the views of the same batch.
-    tables: Arc<Tables>,
+    tables: Arc<MemoryTables>,
     handle: Arc<Handle>,
 }
 
@@ -206,7 +205,7 @@ impl Drop for Handle {
 
 impl KvReader for View {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
-        Ok(self.tables[table as usize].get(key).cloned())
+        self.tables.get(table, key)
     }
 
     fn iter<'a>(
@@ -216,16 +215,7 @@ impl KvReader for View {
         from: Option<&[u8]>,
         order: Order,
     ) -> Result<Entries<'a>, DbError> {
-        let Some(range) = KeyRange::new(prefix, from, order) else {
-            return Ok(Box::new(std::iter::empty()));
-        };
-        let entries = self.tables[table as usize]
-            .range::<[u8], _>(range.bounds())
-            .map(|(key, value)| Ok((key.clone(), value.clone())));
-        Ok(match order {
-            Order::Forward => Box::new(entries),
-            Order::Reverse => Box::new(entries.rev()),
-        })
+        self.tables.iter(table, prefix, from, order)
     }
 
     fn path(&self) -> &Path {
@@ -299,12 +289,18 @@ impl KvStore for MemKv {
 
     fn stats(&self) -> Result<KvStats, DbError> {
         let Handle { disk, path } = &*self.view.handle;
-        let tables = Table::ALL.into_iter().zip(self.view.tables.iter()).map(|(table, entries)| {
-            let bytes = entries.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
-            TableStats { table, entries: entries.len() as u64, bytes: bytes as u64 }
-        });
+        let size = |table| -> Result<TableStats, DbError> {
+            let (mut entries, mut bytes) = (0, 0);
+            for entry in self.view.iter(table, &[], None, Order::Forward)? {
+                let (key, value) = entry?;
+                entries += 1;
+                bytes += (key.len() + value.len()) as u64;
+            }
+            Ok(TableStats { table, entries, bytes })
+        };
+        let tables = Table::ALL.into_iter().map(size).collect::<Result<_, _>>()?;
         let disk_bytes = disk.image(path, |image| image.log.len() as u64);
-        Ok(KvStats { disk_bytes, tables: tables.collect() })
+        Ok(KvStats { disk_bytes, tables })
     }
 }
 
