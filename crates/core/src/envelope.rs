@@ -52,13 +52,10 @@ pub(crate) fn read<'a>(
 /// A type byte and a list, which must be all that is left of `reader`.
 fn typed<'a>(mut reader: Reader<'a>, field: &'static str) -> Result<(TxType, Item<'a>), RlpError> {
     let start = reader.clone();
-    let tx_type = match reader.byte(field)? {
-        1 => TxType::AccessList,
-        2 => TxType::DynamicFee,
-        3 => TxType::Blob,
-        4 => TxType::SetCode,
-        found => return Err(start.error(field, RlpFault::TxType { found })),
-    };
+    let found = reader.byte(field)?;
+    let tx_type = TxType::from_byte(found)
+        .filter(|tx_type| *tx_type != TxType::Legacy)
+        .ok_or_else(|| start.error(field, RlpFault::TxType { found }))?;
     let list = reader.item(field)?;
     reader.finish(field)?;
     Ok((tx_type, list))

@@ -5,7 +5,7 @@ use alloy_rlp::Encodable;
 
 use crate::{
     TxType, envelope,
-    rlp::{Item, Lengths, Reader, Rlp, RlpError, RlpFault, write_list},
+    rlp::{Item, Lengths, Reader, Rlp, RlpError, RlpFault, write_items, write_list},
 };
 
 /// The receipt of a transaction in its block.
@@ -50,13 +50,10 @@ impl Receipt {
     pub fn encode_2718(&self) -> Vec<u8> {
         let mut out = Vec::new();
         envelope::write(self.tx_type, &mut out, |out| {
-            match self.outcome {
-                ReceiptOutcome::Status(success) => success.encode(out),
-                ReceiptOutcome::Root(root) => root.encode(out),
-            }
+            self.outcome.write(out);
             self.cumulative_gas_used.encode(out);
             self.bloom.encode(out);
-            write_list(out, |out| self.logs.iter().for_each(|log| write_log(log, out)));
+            write_items(out, &self.logs);
         });
         out
     }
@@ -72,10 +69,10 @@ impl Receipt {
         let mut fields = list.list("receipt")?;
         let receipt = Self {
             tx_type,
-            outcome: read_outcome(&mut fields)?,
+            outcome: ReceiptOutcome::read(&mut fields)?,
             cumulative_gas_used: fields.u64("cumulative gas used")?,
             bloom: fields.fixed("bloom").map(Bloom::new)?,
-            logs: fields.list_of("logs", read_log)?,
+            logs: fields.items("logs")?,
         };
         fields.finish("receipt")?;
         Ok(receipt)
@@ -94,34 +91,45 @@ impl Rlp for Receipt {
     }
 }
 
-fn read_outcome(fields: &mut Reader<'_>) -> Result<ReceiptOutcome, RlpError> {
-    let item = fields.item("status or state root")?;
-    match item.string("status or state root")? {
-        [] => Ok(ReceiptOutcome::Status(false)),
-        [1] => Ok(ReceiptOutcome::Status(true)),
-        root => B256::try_from(root).map(ReceiptOutcome::Root).map_err(|_| {
-            let expected = Lengths::Only(32);
-            item.error("status or state root", RlpFault::Length { found: root.len(), expected })
-        }),
+impl Rlp for ReceiptOutcome {
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Status(success) => success.encode(out),
+            Self::Root(root) => root.encode(out),
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, RlpError> {
+        let item = reader.item("status or state root")?;
+        match item.string("status or state root")? {
+            [] => Ok(Self::Status(false)),
+            [1] => Ok(Self::Status(true)),
+            root => B256::try_from(root).map(Self::Root).map_err(|_| {
+                let expected = Lengths::Only(32);
+                item.error("status or state root", RlpFault::Length { found: root.len(), expected })
+            }),
+        }
     }
 }
 
-fn write_log(log: &Log, out: &mut Vec<u8>) {
-    write_list(out, |out| {
-        log.address.encode(out);
-        write_list(out, |out| log.topics().iter().for_each(|topic| topic.encode(out)));
-        log.data.data.encode(out);
-    });
-}
+impl Rlp for Log {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_list(out, |out| {
+            self.address.encode(out);
+            write_list(out, |out| self.topics().iter().for_each(|topic| topic.encode(out)));
+            self.data.data.encode(out);
+        });
+    }
 
-fn read_log(reader: &mut Reader<'_>) -> Result<Log, RlpError> {
-    let item = reader.item("log")?;
-    let mut fields = item.list("log")?;
-    let address = fields.address("address of a log")?;
-    let topics = fields.list_of("topics", |list| list.hash("topic"))?;
-    let data = fields.bytes("data of a log")?;
-    fields.finish("log")?;
-    let found = topics.len();
-    Log::new(address, topics, data)
-        .ok_or_else(|| item.error("log", RlpFault::TooMany { found, max: 4 }))
+    fn read(reader: &mut Reader<'_>) -> Result<Self, RlpError> {
+        let item = reader.item("log")?;
+        let mut fields = item.list("log")?;
+        let address = fields.address("address of a log")?;
+        let topics = fields.list_of("topics", |list| list.hash("topic"))?;
+        let data = fields.bytes("data of a log")?;
+        fields.finish("log")?;
+        let found = topics.len();
+        Self::new(address, topics, data)
+            .ok_or_else(|| item.error("log", RlpFault::TooMany { found, max: 4 }))
+    }
 }

@@ -16,7 +16,7 @@
 //! # Ok::<(), zvm_core::rlp::RlpError>(())
 //! ```
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_rlp::{EMPTY_LIST_CODE, EMPTY_STRING_CODE};
 
 /// Why bytes are not what they should be, and where.
@@ -369,6 +369,19 @@ impl<'a> Reader<'a> {
     /// Takes 20 bytes.
     pub fn address(&mut self, field: &'static str) -> Result<Address, RlpError> {
         self.fixed(field).map(Address::new)
+    }
+
+    /// Takes a callee: an address, or nothing for a creation.
+    pub fn tx_kind(&mut self, field: &'static str) -> Result<TxKind, RlpError> {
+        let item = self.item(field)?;
+        let bytes = item.string(field)?;
+        if bytes.is_empty() {
+            return Ok(TxKind::Create);
+        }
+        let expected = Lengths::Either(0, 20);
+        let address = Address::try_from(bytes)
+            .map_err(|_| item.error(field, RlpFault::Length { found: bytes.len(), expected }))?;
+        Ok(TxKind::Call(address))
     }
 
     /// Takes 32 bytes.

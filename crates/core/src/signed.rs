@@ -6,7 +6,7 @@ use alloy_rlp::{EMPTY_STRING_CODE, Encodable};
 use crate::{
     AccessListItem, Authorization, Signature, SignedAuthorization, SigningKey, SpecId, Transaction,
     TxType, envelope,
-    rlp::{Item, Lengths, Reader, Rlp, RlpError, RlpFault, write_items, write_list},
+    rlp::{Item, Reader, Rlp, RlpError, RlpFault, write_items, write_list},
 };
 
 /// What the sender of a transaction signs.
@@ -162,7 +162,7 @@ impl UnsignedTransaction {
         let has_fee_cap = tx_type >= TxType::DynamicFee;
         tx.gas_price = list.u256(if has_fee_cap { "max fee per gas" } else { "gas price" })?;
         tx.gas_limit = list.u64("gas limit")?;
-        tx.to = read_to(list)?;
+        tx.to = list.tx_kind("to")?;
         tx.value = list.u256("value")?;
         tx.data = list.bytes("data")?;
         if tx_type != TxType::Legacy {
@@ -361,19 +361,6 @@ impl Rlp for AccessListItem {
         fields.finish("access list item")?;
         Ok(item)
     }
-}
-
-/// A callee: 20 bytes, or none for a creation.
-fn read_to(fields: &mut Reader<'_>) -> Result<TxKind, RlpError> {
-    let item = fields.item("to")?;
-    let to = item.string("to")?;
-    if to.is_empty() {
-        return Ok(TxKind::Create);
-    }
-    let expected = Lengths::Either(0, 20);
-    let address = Address::try_from(to)
-        .map_err(|_| item.error("to", RlpFault::Length { found: to.len(), expected }))?;
-    Ok(TxKind::Call(address))
 }
 
 /// `v` of a legacy transaction: 27 or 28, and with a chain id 35 or 36 and twice that (EIP-155).

@@ -22,6 +22,16 @@ pub enum TxType {
     SetCode = 4,
 }
 
+impl TxType {
+    /// The type whose envelopes begin with `byte`; a legacy transaction has no envelope, and 0.
+    #[must_use]
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Legacy, Self::AccessList, Self::DynamicFee, Self::Blob, Self::SetCode]
+            .into_iter()
+            .find(|tx_type| *tx_type as u8 == byte)
+    }
+}
+
 /// An address and slots of it that a transaction declares (EIP-2930).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
