@@ -306,8 +306,9 @@ impl<'a> Reader<'a> {
         code: u8,
         behind: &[u8],
     ) -> Result<(usize, u64), RlpError> {
-        let Some(size) = code.checked_sub(55).map(usize::from) else {
-            return Ok((1, code.into()));
+        let size = match code {
+            0..=55 => return Ok((1, code.into())),
+            _ => usize::from(code - 55),
         };
         let digits = behind.get(..size).ok_or_else(|| {
             self.error(field, RlpFault::TooShort { needed: size as u64, left: behind.len() })
@@ -405,19 +406,6 @@ impl<'a> Reader<'a> {
         Ok(self.integer(field, 1)?.first().copied().unwrap_or(0))
     }
 
-    /// Takes 0 or 1.
-    pub fn bool(&mut self, field: &'static str) -> Result<bool, RlpError> {
-        let start = self.clone();
-        match self.u64(field)? {
-            0 => Ok(false),
-            1 => Ok(true),
-            found => {
-                let found = U256::from(found);
-                Err(start.error(field, RlpFault::Value { found, expected: "0 or 1" }))
-            }
-        }
-    }
-
     /// Big-endian digits without leading zeros, `max` at most.
     fn integer(&mut self, field: &'static str, max: usize) -> Result<&'a [u8], RlpError> {
         let item = self.item(field)?;
@@ -429,5 +417,90 @@ impl<'a> Reader<'a> {
             return Err(item.error(field, RlpFault::IntegerSize { found: digits.len(), max }));
         }
         Ok(digits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::hex;
+
+    use super::*;
+
+    fn fault(bytes: &[u8]) -> Option<RlpFault> {
+        Reader::new(bytes).item("item").err().map(|error| error.fault)
+    }
+
+    #[test]
+    fn items_of_every_length_read_back() {
+        for length in (0..300).chain([0xffff, 0x1_0000]) {
+            let payload = vec![0x80; length];
+            let mut list = Vec::new();
+            write_list(&mut list, |out| out.extend_from_slice(&payload));
+            let mut string = Vec::new();
+            alloy_rlp::Encodable::encode(&payload[..], &mut string);
+            for (bytes, is_list) in [(list, true), (string, false)] {
+                let mut reader = Reader::new(&bytes);
+                let item = reader.item("item").unwrap();
+                assert_eq!(
+                    (item.is_list, item.payload, item.all),
+                    (is_list, &payload[..], &bytes[..])
+                );
+                assert!(reader.is_empty(), "{length}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_value_has_one_encoding() {
+        for (bytes, expected) in [
+            (&hex!("8100")[..], RlpFault::ByteWithHeader),
+            (&hex!("817f")[..], RlpFault::ByteWithHeader),
+            (&hex!("b83700")[..], RlpFault::LongForm { length: 55 }),
+            (&hex!("f801")[..], RlpFault::LongForm { length: 1 }),
+            (&hex!("f800")[..], RlpFault::LengthZeros),
+            (&hex!("b9003800")[..], RlpFault::LengthZeros),
+            (&hex!("f90038")[..], RlpFault::LengthZeros),
+        ] {
+            assert_eq!(fault(bytes), Some(expected), "{bytes:02x?}");
+        }
+        assert_eq!(fault(&[0x81, 0x80]), None);
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_read() {
+        assert_eq!(fault(&[]), Some(RlpFault::Missing));
+        assert_eq!(fault(&[0x83, 1, 2]), Some(RlpFault::TooShort { needed: 3, left: 2 }));
+        assert_eq!(fault(&[0xb9, 1]), Some(RlpFault::TooShort { needed: 2, left: 1 }));
+        for first in [0xbf, 0xff] {
+            let bytes = [[first].as_slice(), &[0xff; 8]].concat();
+            assert_eq!(fault(&bytes), Some(RlpFault::TooShort { needed: u64::MAX, left: 0 }));
+        }
+    }
+
+    #[test]
+    fn integers_are_short_and_fit() {
+        let read = |bytes| Reader::new(bytes).u64("number").map_err(|error| error.fault);
+        assert_eq!(read(&hex!("80")), Ok(0));
+        assert_eq!(read(&hex!("88ffffffffffffffff")), Ok(u64::MAX));
+        assert_eq!(read(&hex!("00")), Err(RlpFault::IntegerZeros));
+        assert_eq!(read(&hex!("820001")), Err(RlpFault::IntegerZeros));
+        assert_eq!(
+            read(&hex!("89010000000000000000")),
+            Err(RlpFault::IntegerSize { found: 9, max: 8 })
+        );
+        assert_eq!(read(&hex!("c0")), Err(RlpFault::ExpectedString));
+    }
+
+    #[test]
+    fn errors_count_from_the_outermost_byte() {
+        // [[1, 2], "x" in five bytes]
+        let bytes = hex!("c9c20102850000000078");
+        let mut outer = Reader::new(&bytes).list("outer").unwrap();
+        let mut inner = outer.list("inner").unwrap();
+        assert_eq!(inner.u64("one").unwrap(), 1);
+        let error = inner.hash("two").unwrap_err();
+        assert_eq!(error.to_string(), "two at byte 3: 1 bytes, expected 32");
+        let error = inner.finish("inner").map(|()| outer.u64("x").unwrap_err());
+        assert_eq!(error.unwrap().offset, 4);
     }
 }

@@ -212,17 +212,19 @@ impl SignedTransaction {
             return Err(list.error("transaction", RlpFault::Sidecar));
         }
         let mut body = UnsignedTransaction::read_fields(tx_type, &mut fields)?;
-        let y_parity = match tx_type {
-            TxType::Legacy => {
-                let (chain_id, y_parity) = read_legacy_v(&mut fields)?;
-                body.chain_id = chain_id;
-                y_parity
-            }
-            _ => fields.bool("y parity")?,
-        };
-        let signature = Signature { y_parity, r: fields.u256("r")?, s: fields.u256("s")? };
+        let v_field = if tx_type == TxType::Legacy { "v" } else { "y parity" };
+        let before_v = fields.clone();
+        let v = fields.u256(v_field)?;
+        let (r, s) = (fields.u256("r")?, fields.u256("s")?);
         fields.finish("transaction")?;
-        Ok(Self { body, signature })
+        let (chain_id, y_parity) = match tx_type {
+            TxType::Legacy => split_legacy_v(v),
+            _ if v <= U256::ONE => Ok((body.chain_id, v.bit(0))),
+            _ => Err("0 or 1"),
+        }
+        .map_err(|expected| before_v.error(v_field, RlpFault::Value { found: v, expected }))?;
+        body.chain_id = chain_id;
+        Ok(Self { body, signature: Signature { y_parity, r, s } })
     }
 
     /// The hash it is known by: keccak-256 of the envelope.
@@ -370,20 +372,15 @@ fn legacy_v(chain_id: Option<u64>, y_parity: bool) -> U256 {
     base + U256::from(y_parity)
 }
 
-/// The chain id and the parity in a `v`.
-fn read_legacy_v(fields: &mut Reader<'_>) -> Result<(Option<u64>, bool), RlpError> {
-    let item = fields.clone().item("v")?;
-    let v = fields.u256("v")?;
+/// The chain id and the parity in a `v`, or what it should be.
+fn split_legacy_v(v: U256) -> Result<(Option<u64>, bool), &'static str> {
     let y_parity = !v.bit(0);
     match v.checked_sub(U256::from(35)) {
-        Some(above) => {
-            u64::try_from(above >> 1).map(|chain_id| (Some(chain_id), y_parity)).map_err(|_| {
-                item.error("v", RlpFault::Value { found: v, expected: "a chain id below 2^64" })
-            })
-        }
+        Some(above) => match u64::try_from(above >> 1) {
+            Ok(chain_id) => Ok((Some(chain_id), y_parity)),
+            Err(_) => Err("a chain id below 2^64"),
+        },
         None if v == U256::from(27) || v == U256::from(28) => Ok((None, y_parity)),
-        None => {
-            Err(item.error("v", RlpFault::Value { found: v, expected: "27, 28, or 35 and more" }))
-        }
+        None => Err("27, 28, or 35 and more"),
     }
 }
