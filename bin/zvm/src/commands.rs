@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Disasm(disasm::DisasmArgs),
     /// Execute official state tests: folders, JSON files and .tar.zst archives
     Statetest(suite::SuiteArgs),
+    /// Judge official transaction tests: folders, JSON files and .tar.zst archives
+    Txtest(suite::SuiteArgs),
     /// Look at whole databases, and move their state out, in and elsewhere
     #[command(subcommand)]
     Db(db::DbCommand),
@@ -59,6 +61,7 @@ impl Command {
             Self::Storage(args) => account::storage(&args),
             Self::Disasm(args) => disasm::run(&args),
             Self::Statetest(args) => suite::run(Suite::State, args),
+            Self::Txtest(args) => suite::run(Suite::Transaction, args),
             Self::Db(command) => command.run(),
             Self::Demo(args) => demo::run(&args),
             Self::Bench(args) => bench::run(&args),

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use zvm_core::TxType;
+use zvm_core::{
+    SenderError, TxType,
+    rlp::{RlpError, RlpFault},
+};
 use zvm_evm::InvalidTransaction;
 
 /// Why a transaction was not executed.
@@ -13,15 +16,24 @@ pub(crate) enum Rejection {
         /// The field.
         field: &'static str,
     },
-    /// The machine refused it.
+    /// Its bytes are no transaction.
+    Encoding(RlpError),
+    /// Its signature tells no sender.
+    Sender(SenderError),
+    /// It breaks a rule.
     Invalid(InvalidTransaction),
+    /// Its gas costs 2^256 wei or more.
+    Unpayable,
 }
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Oversized { field } => write!(f, "{field} does not fit its type"),
+            Self::Encoding(error) => error.fmt(f),
+            Self::Sender(error) => error.fmt(f),
             Self::Invalid(invalid) => invalid.fmt(f),
+            Self::Unpayable => f.write_str("its gas costs 2^256 wei or more"),
         }
     }
 }
@@ -46,13 +58,20 @@ pub(crate) fn is_expected(expected: &str, rejection: &Rejection) -> Result<bool,
 fn means(name: &str, rejection: &Rejection) -> Option<bool> {
     use InvalidTransaction as Tx;
 
+    if let Rejection::Encoding(error) = rejection
+        && let Some(is_meant) = encoding(name, error)
+    {
+        return Some(is_meant);
+    }
     let tx = match rejection {
         Rejection::Invalid(tx) => Some(tx),
-        Rejection::Oversized { .. } => None,
+        _ => None,
     };
     // `TransactionException.*` are the names of today, `TR_*` and the bare ones those of old files.
     Some(match name {
-        "TransactionException.RLP_INVALID_VALUE" | "TR_RLP_WRONGVALUE" => tx.is_none(),
+        "TransactionException.RLP_INVALID_VALUE" | "TR_RLP_WRONGVALUE" => {
+            matches!(rejection, Rejection::Oversized { .. })
+        }
         "TransactionException.TYPE_4_INVALID_AUTHORIZATION_FORMAT" => {
             matches!(rejection, Rejection::Oversized { field } if field.starts_with("authorization"))
         }
@@ -70,7 +89,8 @@ fn means(name: &str, rejection: &Rejection) -> Option<bool> {
             matches!(tx, Some(Tx::InsufficientFunds { .. } | Tx::IntrinsicGas { .. }))
         }
         "TransactionException.GASLIMIT_PRICE_PRODUCT_OVERFLOW" => {
-            matches!(tx, Some(Tx::InsufficientFunds { cost: None, .. }))
+            matches!(rejection, Rejection::Unpayable)
+                || matches!(tx, Some(Tx::InsufficientFunds { cost: None, .. }))
         }
         "TransactionException.GAS_ALLOWANCE_EXCEEDED" | "TR_GasLimitReached" => {
             matches!(tx, Some(Tx::BlockGasLimit { .. }))
@@ -81,7 +101,9 @@ fn means(name: &str, rejection: &Rejection) -> Option<bool> {
         "TransactionException.INSUFFICIENT_MAX_FEE_PER_GAS" | "TR_FeeCapLessThanBlocks" => {
             matches!(tx, Some(Tx::FeeCapBelowBaseFee { .. }))
         }
-        "TransactionException.PRIORITY_GREATER_THAN_MAX_FEE_PER_GAS" | "TR_TipGtFeeCap" => {
+        "TransactionException.PRIORITY_GREATER_THAN_MAX_FEE_PER_GAS"
+        | "TransactionException.PRIORITY_GREATER_THAN_MAX_FEE_PER_GAS_2"
+        | "TR_TipGtFeeCap" => {
             matches!(tx, Some(Tx::PriorityFeeAboveCap { .. }))
         }
         "TransactionException.NONCE_IS_MAX" | "TR_NonceHasMaxValue" => {
@@ -91,14 +113,24 @@ fn means(name: &str, rejection: &Rejection) -> Option<bool> {
         "TransactionException.NONCE_MISMATCH_TOO_HIGH" => {
             matches!(tx, Some(Tx::NonceTooHigh { .. }))
         }
-        "TransactionException.INVALID_CHAINID" => matches!(tx, Some(Tx::ChainId { .. })),
+        // Some of these transactions have a high `s` besides, which is found first.
+        "TransactionException.INVALID_CHAINID" => {
+            matches!(tx, Some(Tx::ChainId { .. }))
+                || matches!(rejection, Rejection::Sender(SenderError::HighS { .. }))
+        }
         "TransactionException.SENDER_NOT_EOA" | "SenderNotEOA" => {
             matches!(tx, Some(Tx::SenderHasCode { .. }))
         }
         "TransactionException.INITCODE_SIZE_EXCEEDED" | "TR_InitCodeLimitExceeded" => {
             matches!(tx, Some(Tx::InitcodeSize { .. }))
         }
-        "TR_TypeNotSupported" => matches!(tx, Some(Tx::TypeNotSupported { .. })),
+        "TransactionException.INVALID_SIGNATURE_VRS" => matches!(rejection, Rejection::Sender(_)),
+        "TransactionException.EC_RECOVERY_FAIL" => {
+            matches!(rejection, Rejection::Sender(SenderError::NoKey))
+        }
+        "TransactionException.TYPE_NOT_SUPPORTED" | "TR_TypeNotSupported" => {
+            matches!(tx, Some(Tx::TypeNotSupported { .. }))
+        }
         "TransactionException.TYPE_1_TX_PRE_FORK" => is_too_early(tx, TxType::AccessList),
         "TransactionException.TYPE_2_TX_PRE_FORK" => is_too_early(tx, TxType::DynamicFee),
         "TransactionException.TYPE_3_TX_PRE_FORK" => is_too_early(tx, TxType::Blob),
@@ -120,6 +152,64 @@ fn means(name: &str, rejection: &Rejection) -> Option<bool> {
         "TransactionException.TYPE_4_TX_CONTRACT_CREATION" => matches!(tx, Some(Tx::SetCodeCreate)),
         "TransactionException.TYPE_4_EMPTY_AUTHORIZATION_LIST" => {
             matches!(tx, Some(Tx::NoAuthorizations))
+        }
+        _ => return None,
+    })
+}
+
+/// The names for bytes that are no transaction, `None` for other names.
+fn encoding(name: &str, error: &RlpError) -> Option<bool> {
+    let RlpError { field, fault, .. } = *error;
+    let name = name.strip_prefix("TransactionException.")?;
+    let is_of = |fields: &[&str]| fields.contains(&field);
+    Some(match name {
+        "NONCE_OVERFLOW" | "RLP_INVALID_NONCE" => is_of(&["nonce"]),
+        "GASLIMIT_OVERFLOW" | "RLP_INVALID_GASLIMIT" => is_of(&["gas limit"]),
+        "GASPRICE_OVERFLOW" => is_of(&["gas price", "max fee per gas"]),
+        "PRIORITY_OVERFLOW" => is_of(&["max priority fee per gas"]),
+        "VALUE_OVERFLOW" => is_of(&["value"]),
+        "ADDRESS_TOO_LONG" | "ADDRESS_TOO_SHORT" | "RLP_INVALID_TO" => is_of(&["to"]),
+        "RLP_INVALID_DATA" => is_of(&["data"]),
+        "RLP_INVALID_SIGNATURE_R" => is_of(&["r"]),
+        "RLP_INVALID_SIGNATURE_S" => is_of(&["s"]),
+        "RLP_INVALID_ACCESS_LIST_ADDRESS_TOO_LONG"
+        | "RLP_INVALID_ACCESS_LIST_ADDRESS_TOO_SHORT" => is_of(&["address of an access list"]),
+        "RLP_INVALID_ACCESS_LIST_STORAGE_TOO_LONG"
+        | "RLP_INVALID_ACCESS_LIST_STORAGE_TOO_SHORT" => is_of(&["storage key"]),
+        // The name is for a byte with a header before it too.
+        "RLP_LEADING_ZEROS_NONCE" => {
+            is_of(&["nonce"]) && matches!(fault, RlpFault::IntegerZeros | RlpFault::ByteWithHeader)
+        }
+        "RLP_LEADING_ZEROS_GASLIMIT" => is_of(&["gas limit"]) && fault == RlpFault::IntegerZeros,
+        "RLP_LEADING_ZEROS_GASPRICE" => is_of(&["gas price"]) && fault == RlpFault::IntegerZeros,
+        "RLP_LEADING_ZEROS_BASEFEE" => {
+            is_of(&["max fee per gas"]) && fault == RlpFault::IntegerZeros
+        }
+        "RLP_LEADING_ZEROS_VALUE" => is_of(&["value"]) && fault == RlpFault::IntegerZeros,
+        "RLP_LEADING_ZEROS_V" => is_of(&["v"]) && fault == RlpFault::IntegerZeros,
+        "RLP_LEADING_ZEROS_R" => is_of(&["r"]) && fault == RlpFault::IntegerZeros,
+        "RLP_LEADING_ZEROS_S" => is_of(&["s"]) && fault == RlpFault::IntegerZeros,
+        // The name is for a byte with a needless header too.
+        "RLP_LEADING_ZEROS_NONCE_SIZE" => {
+            is_of(&["nonce"]) && matches!(fault, RlpFault::LengthZeros | RlpFault::ByteWithHeader)
+        }
+        "RLP_LEADING_ZEROS_DATA_SIZE" => is_of(&["data"]) && fault == RlpFault::LengthZeros,
+        "RLP_TOO_FEW_ELEMENTS" => fault == RlpFault::Missing,
+        "RLP_TOO_MANY_ELEMENTS" => matches!(fault, RlpFault::Trailing { .. }),
+        // What a byte too many or too few does is a matter of chance.
+        "RLP_ERROR_EOF" | "RLP_ERROR_SIZE" | "RLP_INVALID_HEADER" => true,
+        // Only a `v` says which chain it is for.
+        "INVALID_CHAINID" => is_of(&["v", "chain id"]),
+        "INVALID_SIGNATURE_VRS" => is_of(&["v", "r", "s"]),
+        // A hard fork before the type knows none of its fields either.
+        "TYPE_NOT_SUPPORTED" => true,
+        // Also the name for a whole transaction of the wrong length.
+        "TYPE_4_INVALID_AUTHORIZATION_FORMAT" => {
+            field.contains("authorization")
+                || matches!(fault, RlpFault::TooShort { .. } | RlpFault::Trailing { .. })
+        }
+        "TYPE_4_INVALID_AUTHORITY_SIGNATURE" | "TYPE_4_INVALID_AUTHORITY_SIGNATURE_S_TOO_HIGH" => {
+            field.contains("authorization")
         }
         _ => return None,
     })

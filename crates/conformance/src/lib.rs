@@ -28,6 +28,7 @@ mod shape;
 mod source;
 mod state;
 mod suite;
+mod transaction;
 mod values;
 mod vm;
 mod workload;

@@ -28,7 +28,7 @@ use crate::{
     source::{self, File, Item},
     state,
     suite::Suite,
-    vm,
+    transaction, vm,
 };
 
 /// What to run and how.
@@ -138,6 +138,7 @@ struct Case {
 enum Kind {
     State(state::Case),
     Vm(vm::Case),
+    Transaction(transaction::Case),
 }
 
 impl Case {
@@ -145,6 +146,7 @@ impl Case {
         match &self.kind {
             Kind::State(case) => case.len(),
             Kind::Vm(_) => 1,
+            Kind::Transaction(case) => case.len(),
         }
     }
 }
@@ -212,6 +214,9 @@ impl Worker<'_> {
         for (name, text) in shape::split(&file.text)? {
             let kind = match shape {
                 Shape::Vm => vm::Case::parse(text, &file.text).map(Kind::Vm),
+                Shape::Transaction => {
+                    transaction::Case::parse(text, &file.text).map(Kind::Transaction)
+                }
                 _ => state::Case::parse(text, &file.text).map(Kind::State),
             };
             let kind = match kind {
@@ -309,6 +314,7 @@ impl Worker<'_> {
         let spec = match &case.kind {
             Kind::State(state) => state.spec(unit),
             Kind::Vm(_) => Some(vm::SPEC),
+            Kind::Transaction(case) => case.spec(unit),
         };
         if self.options.spec.is_some_and(|only| Some(only) != spec) {
             return Outcome::Deselected;
@@ -359,6 +365,10 @@ impl Worker<'_> {
                 let what = faults.remove(0);
                 Outcome::Failed { what, details: faults }
             }
+            Kind::Transaction(case) => match case.run(unit) {
+                Ok(()) => Outcome::Passed,
+                Err(what) => Outcome::Failed { what, details: Vec::new() },
+            },
         }
     }
 }
@@ -403,6 +413,7 @@ fn label(case: &Case, unit: usize) -> (String, Option<String>) {
             (fork.to_owned(), Some(indexes.to_string()))
         }
         Kind::Vm(_) => (vm::SPEC.name().to_owned(), None),
+        Kind::Transaction(case) => (case.label(unit).to_owned(), None),
     }
 }
 

@@ -45,7 +45,7 @@ impl Shape {
             "exec" => Self::Vm,
             "blocks" | "genesisBlockHeader" | "genesisRLP" | "engineNewPayloads"
             | "lastblockhash" => Self::Blockchain,
-            "txbytes" | "result" => Self::Transaction,
+            "txbytes" => Self::Transaction,
             _ => return None,
         })
     }

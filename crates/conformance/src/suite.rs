@@ -8,6 +8,8 @@ pub enum Suite {
     /// State tests and VMTests. A unit is a post entry, or a VMTest.
     #[default]
     State,
+    /// Transaction tests. A unit is a hard fork of a case.
+    Transaction,
 }
 
 impl Suite {
@@ -16,6 +18,7 @@ impl Suite {
     pub const fn name(self) -> &'static str {
         match self {
             Self::State => "state",
+            Self::Transaction => "transaction",
         }
     }
 
@@ -23,6 +26,7 @@ impl Suite {
     pub(crate) fn has(self, shape: Shape) -> bool {
         match self {
             Self::State => matches!(shape, Shape::State | Shape::Vm),
+            Self::Transaction => matches!(shape, Shape::Transaction),
         }
     }
 
@@ -30,6 +34,7 @@ impl Suite {
     pub(crate) const fn command(self) -> &'static str {
         match self {
             Self::State => "statetest",
+            Self::Transaction => "txtest",
         }
     }
 }

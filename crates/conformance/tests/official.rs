@@ -3,7 +3,7 @@
 
 use std::{fs, path::PathBuf};
 
-use zvm_conformance::{Options, Progress, Report, run};
+use zvm_conformance::{Options, Progress, Report, Suite, run};
 
 fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -14,7 +14,7 @@ fn run_all(path: PathBuf, options: &Options) -> Report {
 }
 
 /// Runs an official archive, or says loudly that it is not there.
-fn run_archive(name: &str) -> Option<Report> {
+fn run_archive(name: &str, options: &Options) -> Option<Report> {
     let folder = std::env::var_os("ZVM_FIXTURES")
         .map_or_else(|| repository().join("../shared/fixtures"), PathBuf::from);
     let path = folder.join(name);
@@ -22,7 +22,7 @@ fn run_archive(name: &str) -> Option<Report> {
         eprintln!("SKIPPED: {} is not there; set ZVM_FIXTURES", path.display());
         return None;
     }
-    Some(run_all(path, &Options::default()))
+    Some(run_all(path, options))
 }
 
 #[test]
@@ -62,21 +62,37 @@ fn rubbish_is_a_failure_that_names_file_and_place() {
 
 #[test]
 fn all_vm_tests_pass() {
-    let Some(report) = run_archive("vm-tests-legacy.tar.zst") else { return };
+    let Some(report) = run_archive("vm-tests-legacy.tar.zst", &Options::default()) else { return };
     assert!(report.failures.is_empty(), "{report}");
     assert_eq!((report.passed, report.total()), (520, 520));
 }
 
 #[test]
 fn all_shanghai_state_tests_pass() {
-    let Some(report) = run_archive("eest-shanghai-state.tar.zst") else { return };
+    let Some(report) = run_archive("eest-shanghai-state.tar.zst", &Options::default()) else {
+        return;
+    };
     assert!(report.failures.is_empty(), "{report}");
     assert_eq!((report.passed, report.total()), (28, 28));
 }
 
 #[test]
 fn all_cancun_state_tests_pass() {
-    let Some(report) = run_archive("eest-cancun-state.tar.zst") else { return };
+    let Some(report) = run_archive("eest-cancun-state.tar.zst", &Options::default()) else {
+        return;
+    };
     assert!(report.failures.is_empty(), "{report}");
     assert_eq!((report.passed, report.total()), (1152, 1152));
+}
+
+#[test]
+fn all_transaction_tests_pass() {
+    let options = Options { suite: Suite::Transaction, ..Options::default() };
+    for (name, units) in
+        [("transaction-tests.tar.zst", 2274), ("eest-prague-transaction.tar.zst", 55)]
+    {
+        let Some(report) = run_archive(name, &options) else { return };
+        assert!(report.failures.is_empty(), "{report}");
+        assert_eq!((report.passed, report.total()), (units, units), "{name}");
+    }
 }
