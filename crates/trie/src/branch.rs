@@ -1,5 +1,7 @@
 //! Stored branches: what an incremental update reads back instead of hashing the subtree again.
 
+use std::sync::Arc;
+
 use zvm_core::{B256, keccak256};
 
 use crate::{InconsistentTrie, Nibbles, update::Present};
@@ -85,8 +87,9 @@ pub struct Branch {
     children: u16,
     leaves: u16,
     inline: u16,
-    /// The references of the children, one behind the other.
-    refs: Box<[u8]>,
+    /// The references of the children, one behind the other. Shared, because a cache and the updates
+    /// that read from it hold the same ones.
+    refs: Arc<[u8]>,
 }
 
 /// Flag of a stored branch: there is an extension.
@@ -334,15 +337,17 @@ impl Slots {
 
     pub(crate) fn pack(&self, extension: Nibbles, leaf_count: u64) -> Branch {
         let mut inline = 0;
-        let mut refs = Vec::with_capacity(32 * self.children.count_ones() as usize);
+        let (mut refs, mut end) = ([0; 16 * 32], 0);
         for nibble in 0..16 {
             if let Some(node) = self.reference(nibble) {
                 inline |= u16::from(node.is_inline()) << nibble;
-                refs.extend_from_slice(node.as_slice());
+                let node = node.as_slice();
+                refs[end..end + node.len()].copy_from_slice(node);
+                end += node.len();
             }
         }
         let (children, leaves) = (self.children, self.leaves);
-        Branch { extension, leaf_count, children, leaves, inline, refs: refs.into() }
+        Branch { extension, leaf_count, children, leaves, inline, refs: refs[..end].into() }
     }
 }
 

@@ -33,6 +33,7 @@ pub use copy::parts;
 pub use encrypt::Key;
 pub use memory::MemoryTables;
 pub use open::{Access, Engine, Options, Vet, open};
+pub(crate) use range::KeyRange;
 
 /// A table of a store.
 ///

@@ -6,14 +6,14 @@ use super::{Order, prefix_end};
 
 /// The keys of an iteration: at least `first`, and up to `end`. Never inverted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct KeyRange {
+pub(crate) struct KeyRange {
     pub(super) first: Vec<u8>,
     pub(super) end: Bound<Vec<u8>>,
 }
 
 impl KeyRange {
     /// The range of [`KvReader::iter`](super::KvReader::iter); `None` if no key can be in it.
-    pub(super) fn new(prefix: &[u8], from: Option<&[u8]>, order: Order) -> Option<Self> {
+    pub(crate) fn new(prefix: &[u8], from: Option<&[u8]>, order: Order) -> Option<Self> {
         let prefix_end = prefix_end(prefix);
         let is_past = |key: &[u8]| prefix_end.as_deref().is_some_and(|end| key >= end);
         match (from, order) {
@@ -34,7 +34,7 @@ impl KeyRange {
     }
 
     /// For the `range` of a map.
-    pub(super) fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+    pub(crate) fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
         (Bound::Included(&self.first), self.end.as_ref().map(Vec::as_slice))
     }
 }

@@ -8,12 +8,12 @@ use super::{
     pending::{Redo, stage_redo_end},
     plan::{AccountChange, Plan, Preimage, SlotChange},
     read::put,
-    record::{Head, word_body},
+    record::Head,
     recover::Meta,
     tries::TrieChanges,
 };
 use crate::{
-    kv::{Table, WriteBatch},
+    kv::{Durability, Table, WriteBatch},
     past::{follows, seedable},
 };
 
@@ -33,14 +33,18 @@ impl FileDb {
         let Staged { plan, branches, root, redo } = self.stage(diff, &mut batch)?;
         let (tries, tail) = (self.tries()?, self.tail()?);
 
-        redo.stage(block.number, &mut batch);
-        if let Some(done) = block.number.checked_sub(SLICES) {
-            stage_redo_end(done, &mut batch);
-        }
-        // A slice with each block; more of them where there is too much to hold.
-        let slices = match self.pending.bytes() > self.options.pending_bytes {
-            true => block.number..=block.number.saturating_add(SLICES - 1),
-            false => block.number..=block.number,
+        // A slice with each block; all of them where there is too much to hold. What is in its table
+        // needs no redo.
+        let slices = if self.pending.bytes() > self.options.pending_bytes {
+            stage_redo_end(block.number.saturating_sub(SLICES)..block.number, &mut batch);
+            0..SLICES
+        } else {
+            if let Some(done) = block.number.checked_sub(SLICES) {
+                stage_redo_end(done..done + 1, &mut batch);
+            }
+            redo.stage(block.number, &mut batch);
+            let slice = block.number % SLICES;
+            slice..slice + 1
         };
         for slice in slices.clone() {
             self.pending.stage_slice(slice, &redo, &mut batch);
@@ -67,7 +71,12 @@ impl FileDb {
         };
         let pruned = self.stage_pruning(&mut meta, index.len(), &mut batch)?;
         meta.stage(&mut batch);
-        self.kv.write(batch, self.options.durability)?;
+        // What is buffered is on disk at some time: a crash takes so many blocks and no more.
+        let durability = match block.number % SLICES {
+            0 => Durability::Synced,
+            _ => self.options.durability,
+        };
+        self.kv.write(batch, durability)?;
 
         // On disk. Memory follows, and nothing of this can fail.
         self.meta = meta;
@@ -131,15 +140,10 @@ impl FileDb {
         let mut redo = Redo::default();
         set_state(&plan.accounts, &plan.slots, &mut redo);
         for (hash, preimage) in &plan.preimages {
-            let slot;
-            let bytes = match preimage {
-                Preimage::Address(address) => address.as_slice(),
-                Preimage::Slot(number) => {
-                    slot = number.to_be_bytes::<32>();
-                    &slot
-                }
-            };
-            redo.set(Table::Preimages, hash.as_slice(), Some(bytes));
+            match preimage {
+                Preimage::Address(address) => redo.set_preimage(*hash, address.as_slice()),
+                Preimage::Slot(slot) => redo.set_preimage(*hash, &slot.to_be_bytes::<32>()),
+            }
         }
         for (hash, code) in &diff.code {
             put(batch, Table::Code, hash.as_slice(), code);
@@ -159,11 +163,9 @@ struct Staged {
 /// Sets accounts and slots to what they are after a change.
 pub(super) fn set_state(accounts: &[AccountChange], slots: &[SlotChange], redo: &mut Redo) {
     for account in accounts {
-        let body = account.new.map(|record| record.encode());
-        redo.set(Table::Accounts, account.hash.as_slice(), body.as_deref());
+        redo.set_account(account.hash, account.new);
     }
     for slot in slots {
-        let body = (!slot.new.is_zero()).then(|| word_body(slot.new));
-        redo.set(Table::Storage, &slot.key, body.as_deref());
+        redo.set_slot(slot.key, slot.new);
     }
 }

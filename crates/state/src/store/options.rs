@@ -19,7 +19,7 @@ pub struct FileOptions {
     pub access: Access,
     /// How much of the past is kept.
     pub history: History,
-    /// Whether a commit is on disk when it returns.
+    /// Whether a commit is on disk when it returns. If buffered, every 32nd is.
     pub durability: Durability,
     /// Bytes of the store that the engine may keep in memory.
     pub cache_bytes: usize,

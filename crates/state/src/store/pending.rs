@@ -6,31 +6,102 @@
 //! block: a slice gathers what some blocks have changed, and many of them share a page. The last
 //! [`SLICES`] redos bring back what was in memory.
 
-use std::{collections::BTreeMap, iter::Peekable, ops::Bound, path::Path};
+use std::{
+    borrow::Borrow,
+    cmp::Ordering,
+    collections::BTreeMap,
+    iter::Peekable,
+    ops::{Bound, Range},
+    path::Path,
+};
 
-use zvm_core::DbError;
+use zvm_core::{B256, DbError, U256};
 
 use super::{
     history::SLICES,
-    keys::{Kind, change_key},
+    keys::{Kind, SlotKey, change_key},
     read::{corrupt_at, open, put},
+    record::{AccountRecord, seal, word_body},
 };
-use crate::kv::{Entries, Entry, KvReader, Order, Table, WriteBatch, prefix_end};
+use crate::kv::{Entries, Entry, KeyRange, KvReader, Order, Table, WriteBatch};
 
 /// Tables whose records wait.
 const TABLES: [Table; 3] = [Table::Accounts, Table::Storage, Table::Preimages];
 
+/// Places in [`TABLES`].
+const ACCOUNTS: usize = 0;
+const STORAGE: usize = 1;
+const PREIMAGES: usize = 2;
+
 /// Bytes of a redo that make a record.
 const CHUNK: usize = 64 << 10;
 
-/// Bytes of a waiting record beside its key and value, roughly.
-const ENTRY_BYTES: usize = 64;
+/// Bytes of a waiting record beside its value, roughly.
+const ENTRY_BYTES: usize = 120;
 
 /// Sealed records by key; `None` is a deletion.
-type Records = BTreeMap<Box<[u8]>, Option<Box<[u8]>>>;
+type Records = BTreeMap<Key, Option<Box<[u8]>>>;
 
-/// The index of a table, a key, and the sealed record; `None` deletes.
-type Record = (usize, Box<[u8]>, Option<Box<[u8]>>);
+/// A table that has [`Records`] waiting, by its index; a key, and the sealed record; `None` deletes.
+type Record = (usize, Key, Option<Box<[u8]>>);
+
+/// A key of one of the [`TABLES`].
+///
+/// Its bytes are in place: a look-up compares a dozen keys, and following a pointer to each would
+/// take longer than everything else it does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key {
+    length: u8,
+    bytes: [u8; size_of::<SlotKey>()],
+}
+
+impl Key {
+    /// `None` where no table that waits has a key of so many bytes.
+    fn new(key: &[u8]) -> Option<Self> {
+        let mut bytes = [0; size_of::<SlotKey>()];
+        bytes.get_mut(..key.len())?.copy_from_slice(key);
+        Some(Self { length: key.len() as u8, bytes })
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+}
+
+impl<const N: usize> From<[u8; N]> for Key {
+    fn from(key: [u8; N]) -> Self {
+        const { assert!(N <= size_of::<SlotKey>(), "no table that waits has such keys") };
+        let mut bytes = [0; size_of::<SlotKey>()];
+        bytes[..N].copy_from_slice(&key);
+        Self { length: N as u8, bytes }
+    }
+}
+
+impl Borrow<[u8]> for Key {
+    fn borrow(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for Key {}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_slice().cmp(other.as_slice())
+    }
+}
 
 /// Records on their way to their tables.
 #[derive(Debug)]
@@ -62,12 +133,26 @@ fn slice_of(key: &[u8]) -> usize {
 }
 
 impl Redo {
-    /// Sets or, without a body, deletes a record.
-    pub(super) fn set(&mut self, table: Table, key: &[u8], body: Option<&[u8]>) {
-        let record = body.map(|body| super::record::seal(key, body).into_boxed_slice());
-        if let Some(index) = index_of(table) {
-            self.records.push((index, key.into(), record));
-        }
+    /// Sets or deletes an account.
+    pub(super) fn set_account(&mut self, hash: B256, account: Option<AccountRecord>) {
+        let body = account.map(|account| account.encode());
+        self.set(ACCOUNTS, hash.0.into(), body.as_deref());
+    }
+
+    /// Sets a slot, or deletes it if `word` is zero.
+    pub(super) fn set_slot(&mut self, key: SlotKey, word: U256) {
+        let body = (!word.is_zero()).then(|| word_body(word));
+        self.set(STORAGE, key.into(), body.as_deref());
+    }
+
+    /// Sets what `hash` is the hash of.
+    pub(super) fn set_preimage(&mut self, hash: B256, preimage: &[u8]) {
+        self.set(PREIMAGES, hash.0.into(), Some(preimage));
+    }
+
+    fn set(&mut self, table: usize, key: Key, body: Option<&[u8]>) {
+        let record = body.map(|body| seal(key.as_slice(), body).into_boxed_slice());
+        self.records.push((table, key, record));
     }
 
     /// Adds the redo of `block`, so that it can be [replayed](Pending::replay).
@@ -76,9 +161,9 @@ impl Redo {
         let mut records = self.records.iter().peekable();
         while let Some((table, key, record)) = records.next() {
             chunk.push(*table as u8);
-            chunk.extend((key.len() as u16).to_be_bytes());
+            chunk.extend(u16::from(key.length).to_be_bytes());
             chunk.extend((record.as_ref().map_or(0, |record| record.len()) as u16).to_be_bytes());
-            chunk.extend_from_slice(key);
+            chunk.extend_from_slice(key.as_slice());
             chunk.extend_from_slice(record.as_deref().unwrap_or_default());
             if chunk.len() >= CHUNK || records.peek().is_none() {
                 let key = change_key(block, Kind::Redo, &number.to_be_bytes());
@@ -92,15 +177,18 @@ impl Redo {
     /// Puts the records straight into their tables.
     pub(super) fn stage_records(&self, batch: &mut WriteBatch) {
         for (table, key, record) in &self.records {
-            stage_record(TABLES[*table], key, record.as_deref(), batch);
+            stage_record(TABLES[*table], key.as_slice(), record.as_deref(), batch);
         }
     }
 }
 
-/// Deletes the redo of `block`.
-pub(super) fn stage_redo_end(block: u64, batch: &mut WriteBatch) {
-    let (first, end) = (change_key(block, Kind::Redo, &[]), change_key(block, Kind::PastRedo, &[]));
-    batch.delete_range(Table::Changes, &first, Some(&end));
+/// Deletes the redos of `blocks`.
+pub(super) fn stage_redo_end(blocks: Range<u64>, batch: &mut WriteBatch) {
+    for block in blocks {
+        let first = change_key(block, Kind::Redo, &[]);
+        let end = change_key(block, Kind::PastRedo, &[]);
+        batch.delete_range(Table::Changes, &first, Some(&end));
+    }
 }
 
 fn stage_record(table: Table, key: &[u8], record: Option<&[u8]>, batch: &mut WriteBatch) {
@@ -124,7 +212,7 @@ impl Pending {
                 while !rest.is_empty() {
                     let (table, key, record) = take_record(&mut rest)
                         .ok_or_else(|| corrupt_at(kv, Table::Changes, &key, "a redo cut short"))?;
-                    if !is_staged(slice_of(&key), block, head) {
+                    if !is_staged(slice_of(key.as_slice()), block, head) {
                         pending.set(table, key, record);
                     }
                 }
@@ -143,12 +231,13 @@ impl Pending {
         let slice = (number % SLICES) as usize;
         for (table, slices) in TABLES.iter().zip(&self.tables) {
             for (key, record) in &slices[slice] {
-                stage_record(*table, key, record.as_deref(), batch);
+                stage_record(*table, key.as_slice(), record.as_deref(), batch);
             }
         }
-        for (table, key, record) in redo.records.iter().filter(|(_, key, _)| slice_of(key) == slice)
+        for (table, key, record) in
+            redo.records.iter().filter(|(_, key, _)| slice_of(key.as_slice()) == slice)
         {
-            stage_record(TABLES[*table], key, record.as_deref(), batch);
+            stage_record(TABLES[*table], key.as_slice(), record.as_deref(), batch);
         }
     }
 
@@ -156,7 +245,7 @@ impl Pending {
     pub(super) fn stage_all(&self, batch: &mut WriteBatch) {
         for (table, slices) in TABLES.iter().zip(&self.tables) {
             for (key, record) in slices.iter().flatten() {
-                stage_record(*table, key, record.as_deref(), batch);
+                stage_record(*table, key.as_slice(), record.as_deref(), batch);
             }
         }
     }
@@ -172,20 +261,17 @@ impl Pending {
     pub(super) fn forget_slice(&mut self, number: u64) {
         let slice = (number % SLICES) as usize;
         for slices in &mut self.tables {
-            for (key, record) in std::mem::take(&mut slices[slice]) {
-                self.bytes = self.bytes.saturating_sub(bytes(&key, record.as_deref()));
+            for record in std::mem::take(&mut slices[slice]).values() {
+                self.bytes = self.bytes.saturating_sub(bytes(record));
             }
         }
     }
 
-    fn set(&mut self, table: usize, key: Box<[u8]>, record: Option<Box<[u8]>>) {
+    fn set(&mut self, table: usize, key: Key, record: Option<Box<[u8]>>) {
         let Some(slices) = self.tables.get_mut(table) else { return };
-        let records = &mut slices[slice_of(&key)];
-        self.bytes += bytes(&key, record.as_deref());
-        let key_bytes = key.len();
-        if let Some(before) = records.insert(key, record) {
-            let before = ENTRY_BYTES + key_bytes + before.map_or(0, |record| record.len());
-            self.bytes = self.bytes.saturating_sub(before);
+        self.bytes += bytes(&record);
+        if let Some(before) = slices[slice_of(key.as_slice())].insert(key, record) {
+            self.bytes = self.bytes.saturating_sub(bytes(&before));
         }
     }
 }
@@ -196,8 +282,8 @@ fn is_staged(slice: usize, block: u64, head: u64) -> bool {
     head.checked_sub(since).is_some_and(|last| block <= last)
 }
 
-fn bytes(key: &[u8], record: Option<&[u8]>) -> usize {
-    ENTRY_BYTES + key.len() + record.map_or(0, <[u8]>::len)
+fn bytes(record: &Option<Box<[u8]>>) -> usize {
+    ENTRY_BYTES + record.as_ref().map_or(0, |record| record.len())
 }
 
 /// Takes a record off the front of a redo.
@@ -210,7 +296,8 @@ fn take_record(rest: &mut &[u8]) -> Option<Record> {
     let (record, behind) = behind.split_at_checked(length)?;
     *rest = behind;
     let record = (length > 0).then(|| record.into());
-    (table < TABLES.len()).then(|| (table, key.into(), record))
+    let key = Key::new(key).filter(|_| table < TABLES.len())?;
+    Some((table, key, record))
 }
 
 /// A store with the records that wait.
@@ -259,24 +346,8 @@ impl KvReader for Layered<'_> {
     ) -> Result<Entries<'a>, DbError> {
         let stored = self.kv.iter(table, prefix, from, order)?;
         let Some(slices) = self.slices(table) else { return Ok(stored) };
-        let end = prefix_end(prefix);
-        let mut first = Bound::Included(prefix);
-        let mut last = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        match (from, order) {
-            (Some(from), Order::Forward) if from > prefix => first = Bound::Included(from),
-            (Some(from), Order::Reverse) if end.as_deref().is_none_or(|end| from < end) => {
-                last = Bound::Included(from);
-            }
-            _ => {}
-        }
-        let is_empty = match (first, last) {
-            (Bound::Included(first), Bound::Included(last)) => first > last,
-            (Bound::Included(first), Bound::Excluded(last)) => first >= last,
-            _ => false,
-        };
-        if is_empty {
-            return Ok(stored);
-        }
+        let Some(range) = KeyRange::new(prefix, from, order) else { return Ok(stored) };
+        let (first, last) = range.bounds();
         // Slices are in the order of keys. Only those that the range meets are looked at.
         let bound = |bound: Bound<&[u8]>| match bound {
             Bound::Included(key) | Bound::Excluded(key) => slice_of(key),
@@ -298,7 +369,7 @@ impl KvReader for Layered<'_> {
     }
 }
 
-type Waiting<'a> = (&'a Box<[u8]>, &'a Option<Box<[u8]>>);
+type Waiting<'a> = (&'a Key, &'a Option<Box<[u8]>>);
 
 /// What is stored and what waits, in one order; what waits hides what is stored.
 struct Merged<'a> {
@@ -313,13 +384,14 @@ impl Iterator for Merged<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let Some((key, _)) = self.waiting.peek() else { return self.stored.next() };
+            let key = key.as_slice();
             let order = match self.stored.peek() {
                 Some(Ok((stored, _))) => match self.order {
                     Order::Forward => stored.as_slice().cmp(key),
-                    Order::Reverse => key.as_ref().cmp(stored.as_slice()),
+                    Order::Reverse => key.cmp(stored.as_slice()),
                 },
                 Some(Err(_)) => return self.stored.next(),
-                None => std::cmp::Ordering::Greater,
+                None => Ordering::Greater,
             };
             if order.is_lt() {
                 return self.stored.next();
@@ -328,7 +400,7 @@ impl Iterator for Merged<'_> {
                 self.stored.next();
             }
             if let (key, Some(record)) = self.waiting.next()? {
-                return Some(Ok((key.to_vec(), record.to_vec())));
+                return Some(Ok((key.as_slice().to_vec(), record.to_vec())));
             }
         }
     }

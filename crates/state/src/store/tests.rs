@@ -112,13 +112,20 @@ fn a_torn_log_is_a_block_at_or_behind_the_last_synced() {
         let mut roots = vec![EMPTY_ROOT];
         // Longer than branches and records wait, so that all ways of writing are met.
         let synced = 60 + seed as usize * 7;
-        let mut db = open(&disk, History::Blocks(40), Durability::Synced).unwrap();
+        // Every other time more waits than there may.
+        let pending_bytes = if seed % 2 == 0 { 1 << 20 } else { 4000 };
+        let open = |durability| {
+            let history = History::Blocks(40);
+            let options = FileOptions { history, durability, pending_bytes, ..Default::default() };
+            FileDb::over(store(&disk).unwrap(), options).unwrap()
+        };
+        let mut db = open(Durability::Synced);
         for number in 1..=synced {
             commit(&mut db, number as u64).unwrap();
             roots.push(db.state_root().unwrap());
         }
         drop(db);
-        let mut db = open(&disk, History::Blocks(40), Durability::Buffered).unwrap();
+        let mut db = open(Durability::Buffered);
         for number in synced + 1..=synced + 40 {
             commit(&mut db, number as u64).unwrap();
             roots.push(db.state_root().unwrap());
@@ -128,6 +135,18 @@ fn a_torn_log_is_a_block_at_or_behind_the_last_synced() {
         let kept = disk.unsynced_bytes() * (seed as usize + 1) / 13;
         check_survivor(&disk.after(Crash::Cut { kept }), &roots, synced, &when);
     }
+}
+
+#[test]
+fn a_crash_takes_a_bounded_number_of_buffered_blocks() {
+    let disk = SimDisk::default();
+    let mut db = open(&disk, History::Blocks(40), Durability::Buffered).unwrap();
+    for number in 1..=100 {
+        commit(&mut db, number).unwrap();
+    }
+    let survivor = disk.after(Crash::Cut { kept: 0 });
+    let head = open(&survivor, History::Blocks(40), Durability::Synced).unwrap().head().unwrap();
+    assert_eq!(head.number, 96);
 }
 
 #[test]
