@@ -67,9 +67,12 @@ impl Past {
             let next = self.steps.get(index + 1).map_or(head, |step| step.to);
             next.unwrap_or_default().number == at(&self.steps[index]).wrapping_add(1)
         };
-        let found = self.steps.partition_point(|step| at(step) < number);
-        match self.steps.get(found) {
-            Some(step) if at(step) == number && follows(found) => Ok(self.way(found, head)),
+        // Where the first commit chose number 0, two steps lead there, and the later one is meant.
+        let found = self.steps.partition_point(|step| at(step) <= number).checked_sub(1);
+        match found {
+            Some(found) if at(&self.steps[found]) == number && follows(found) => {
+                Ok(self.way(found, head))
+            }
             _ => {
                 let first = (0..self.steps.len()).find(|index| follows(*index));
                 let head = head.unwrap_or_default().number;

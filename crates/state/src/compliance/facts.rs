@@ -49,6 +49,7 @@ facts!(
     a_new_backend_stands_at_block_0,
     every_commit_makes_a_block,
     the_first_block_may_have_any_number,
+    a_first_block_0_can_be_gone_back_to,
     a_block_out_of_turn_is_refused,
     earlier_states_read_as_they_were,
     a_destroyed_account_has_its_slots_in_the_past,
@@ -389,6 +390,22 @@ fn the_first_block_may_have_any_number(db: &mut dyn StateBackend) {
     assert!(matches!(before, DbError::NoHistory { number: 999_999, floor: 1_000_000, .. }));
     db.unwind(1_000_000).unwrap();
     assert_eq!(db.head().unwrap(), block(1_000_000));
+}
+
+fn a_first_block_0_can_be_gone_back_to(db: &mut dyn StateBackend) {
+    let genesis = db.batch().set_account(address(1), info(5)).to_diff().unwrap();
+    db.commit_block(block(0), &genesis).unwrap();
+    db.batch().set_account(address(1), info(6)).commit().unwrap();
+    db.batch().set_account(address(1), info(7)).commit().unwrap();
+    for (number, expected) in [(0, info(5)), (1, info(6)), (2, info(7))] {
+        let account = db.at(number).unwrap().account(address(1)).unwrap();
+        assert_eq!(account.map(|account| account.info), Some(expected), "block {number}");
+    }
+    db.unwind(0).unwrap();
+    assert_eq!(db.head().unwrap(), block(0));
+    assert_eq!(db.account(address(1)).unwrap().unwrap().info, info(5));
+    db.batch().set_account(address(1), info(8)).commit().unwrap();
+    assert_eq!(head(db), 1);
 }
 
 fn a_block_out_of_turn_is_refused(db: &mut dyn StateBackend) {
