@@ -1,8 +1,7 @@
 //! A folder in the making, of a store or a backup: beside the one it will be.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -11,6 +10,7 @@ use zvm_core::{DbError, StateBackend};
 use crate::{
     FileDb,
     config::{DatabaseConfig, open, open_store},
+    disk::{io_error, sync_folder},
     kv::Access,
 };
 
@@ -41,13 +41,13 @@ impl Draft {
         let is_free = match fs::read_dir(&path) {
             Ok(mut entries) => entries.next().is_none(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => true,
-            Err(error) => return Err(fault("read", &path)(error)),
+            Err(error) => return Err(io_error("read", &path)(error)),
         };
         if !is_free {
-            return Err(fault(action, &path)(io::ErrorKind::DirectoryNotEmpty.into()));
+            return Err(io_error(action, &path)(io::ErrorKind::DirectoryNotEmpty.into()));
         }
         let Some(name) = path.file_name() else {
-            return Err(fault(action, &path)(io::ErrorKind::InvalidInput.into()));
+            return Err(io_error(action, &path)(io::ErrorKind::InvalidInput.into()));
         };
         let mut name = name.to_owned();
         name.push(suffix);
@@ -72,18 +72,18 @@ impl Draft {
 
     /// Gives the draft, which must be closed, its name.
     pub(crate) fn finish(self) -> Result<(), DbError> {
-        fs::rename(&self.draft, &self.path).map_err(fault("rename to its name", &self.draft))?;
+        fs::rename(&self.draft, &self.path).map_err(io_error("rename to its name", &self.draft))?;
         let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
         // A rename is on disk when the folder around it is.
-        File::open(parent).and_then(|folder| folder.sync_all()).map_err(fault("sync", parent))
+        sync_folder(parent)
     }
 
     /// Removes the draft, if there is one.
     pub(crate) fn discard(&self) -> Result<(), DbError> {
         match fs::remove_dir_all(&self.draft) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(fault("remove", &self.draft)(error))
+                Err(io_error("remove", &self.draft)(error))
             }
             _ => Ok(()),
         }
@@ -101,8 +101,4 @@ fn within(config: &DatabaseConfig, folder: &Path) -> DatabaseConfig {
         store.is_read_only = false;
     }
     config
-}
-
-fn fault<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> DbError + 'a {
-    move |source| DbError::Io { action, path: path.to_owned(), source }
 }

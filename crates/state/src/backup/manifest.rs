@@ -9,7 +9,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use zvm_core::{B256, BlockId, keccak256};
 
-use super::{BackupError, io_error};
+use super::BackupError;
+use crate::disk::io_error;
 
 /// The file in the folder of a backup.
 pub(super) const FILE: &str = "manifest.json";

@@ -19,6 +19,7 @@ use zvm_core::{B256, DbError, StateBackend};
 use crate::{
     CheckLevel, FileDb,
     config::DatabaseConfig,
+    disk::{io_error, sync_folder},
     draft::Draft,
     kv::{Engine, KvView, Table},
 };
@@ -307,17 +308,4 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>, DbError> {
     }
     files.sort_unstable();
     Ok(files)
-}
-
-/// Puts the names in a folder on disk. Only Unix opens folders.
-fn sync_folder(path: &Path) -> Result<(), DbError> {
-    #[cfg(unix)]
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(io_error("sync", path))?;
-    #[cfg(not(unix))]
-    let _ = path;
-    Ok(())
-}
-
-fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> DbError + 'a {
-    move |source| DbError::Io { action, path: path.to_owned(), source }
 }

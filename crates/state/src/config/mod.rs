@@ -19,6 +19,7 @@ use zvm_core::{DbError, StateBackend};
 
 use crate::{
     CacheLimits, CachedDb, FileDb, FileOptions, History, MemoryDb,
+    disk::io_error,
     kv::{Access, Durability, Engine, Key},
 };
 
@@ -132,22 +133,18 @@ impl KeySource {
         match self {
             Self::KeyFile(path) => Key::from_file(path),
             Self::PassphraseFile(path) => {
-                let fault = |source| DbError::Io {
-                    action: "read the passphrase",
-                    path: path.clone(),
-                    source,
-                };
+                let fault = || io_error("read the passphrase", path);
                 let mut passphrase = Zeroizing::new(String::new());
                 File::open(path)
                     .and_then(|file| {
                         file.take(PASSPHRASE_BYTES_MAX).read_to_string(&mut passphrase)
                     })
-                    .map_err(fault)?;
+                    .map_err(fault())?;
                 // `lines` would split a passphrase in two where `\r` is part of it.
                 let line = passphrase.strip_suffix('\n').unwrap_or(&passphrase);
                 let line = line.strip_suffix('\r').unwrap_or(line);
                 if line.is_empty() {
-                    return Err(fault(io::Error::new(io::ErrorKind::InvalidData, "empty")));
+                    return Err(fault()(io::Error::new(io::ErrorKind::InvalidData, "empty")));
                 }
                 Ok(Key::from_passphrase(line))
             }

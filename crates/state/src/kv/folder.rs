@@ -11,6 +11,7 @@ use std::{
 use zvm_core::DbError;
 
 use super::Access;
+use crate::disk::{io_error, sync_folder};
 
 /// The lock file, which stays when its lock is gone.
 const LOCK: &str = "lock";
@@ -115,23 +116,9 @@ impl Drop for Folder {
     }
 }
 
-/// An I/O refusal on `path`, for `map_err`. `action` is a verb phrase.
-pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DbError {
-    move |source| DbError::Io { action, path: path.to_owned(), source }
-}
-
 /// Bytes of `path` that do not read back as what was written.
 pub(super) fn corrupt(path: &Path, what: impl Into<String>) -> DbError {
     DbError::Corrupt { path: path.to_owned(), what: what.into() }
-}
-
-/// Puts the names in a folder on disk. Only Unix opens folders.
-fn sync_folder(path: &Path) -> Result<(), DbError> {
-    #[cfg(unix)]
-    File::open(path).and_then(|file| file.sync_all()).map_err(io_error("sync", path))?;
-    #[cfg(not(unix))]
-    let _ = path;
-    Ok(())
 }
 
 fn lock_alone(folder: &Path) -> Result<File, DbError> {

@@ -22,9 +22,9 @@ use chacha20poly1305::{
 use zvm_core::{DbError, hex};
 
 use super::key::{Argon2id, Derivation, Key};
-use crate::kv::{
-    KvReader, Table, WriteBatch,
-    folder::{corrupt, io_error},
+use crate::{
+    disk::io_error,
+    kv::{KvReader, Table, WriteBatch, folder::corrupt},
 };
 
 /// The key of the record in `meta`.

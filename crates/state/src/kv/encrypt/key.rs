@@ -6,7 +6,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use zeroize::Zeroizing;
 use zvm_core::{DbError, hex};
 
-use crate::kv::folder::io_error;
+use crate::disk::io_error;
 
 /// The key of an encrypted store, or the passphrase it is made from. Wiped from memory when
 /// dropped, and never printed.

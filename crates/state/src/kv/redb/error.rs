@@ -8,7 +8,7 @@ use std::{
 
 use zvm_core::DbError;
 
-use crate::kv::folder::{corrupt, io_error};
+use crate::{disk::io_error, kv::folder::corrupt};
 
 /// A fault of redb on `path`, for `map_err`. `action` is a verb phrase.
 pub(super) fn fault<E: Into<redb::Error>>(

@@ -21,8 +21,9 @@ use zvm_core::DbError;
 use super::{
     Access, Durability, Entries, KvReader, KvStats, KvStore, KvView, Options, Order, Table,
     WriteBatch,
-    folder::{Folder, corrupt, io_error},
+    folder::{Folder, corrupt},
 };
+use crate::disk::io_error;
 use error::{fault, guarded};
 use preview::Preview;
 use view::View;

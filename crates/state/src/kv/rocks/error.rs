@@ -5,7 +5,7 @@ use std::{io, path::Path};
 use rocksdb::{Error, ErrorKind};
 use zvm_core::DbError;
 
-use crate::kv::folder::{corrupt, io_error};
+use crate::{disk::io_error, kv::folder::corrupt};
 
 /// A fault of RocksDB on `path`, for `map_err`. `action` is a verb phrase.
 pub(super) fn fault(action: &'static str, path: &Path) -> impl FnOnce(Error) -> DbError {

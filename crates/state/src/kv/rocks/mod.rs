@@ -24,8 +24,9 @@ use zvm_core::DbError;
 use super::{
     Access, Durability, Entries, KvReader, KvStats, KvStore, KvView, Options, Order, Table,
     TableStats, WriteBatch,
-    folder::{Folder, corrupt, io_error},
+    folder::{Folder, corrupt},
 };
+use crate::disk::io_error;
 use error::fault;
 use read::Reader;
 use settings::Settings;

@@ -32,8 +32,9 @@ use zvm_core::DbError;
 
 use super::{
     Access, Durability, Entries, KvReader, KvStats, KvStore, KvView, MemoryTables, Options, Order,
-    Table, TableStats, WriteBatch, compliance::Random, encrypt, folder::io_error, parts,
+    Table, TableStats, WriteBatch, compliance::Random, encrypt, parts,
 };
+use crate::disk::io_error;
 
 /// Bytes that reach a disk together.
 const SECTOR: usize = 512;
