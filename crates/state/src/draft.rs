@@ -11,7 +11,7 @@ use crate::{
     FileDb,
     config::{DatabaseConfig, open, open_store},
     disk::{io_error, sync_folder},
-    kv::Access,
+    kv::{Access, Durability},
 };
 
 /// A folder that gets its name when it is complete, so that there is a whole one or none.
@@ -99,6 +99,21 @@ fn within(config: &DatabaseConfig, folder: &Path) -> DatabaseConfig {
     if let DatabaseConfig::File(store) | DatabaseConfig::RocksDb(store) = &mut config {
         store.path = folder.to_owned();
         store.is_read_only = false;
+        // Whoever is told that it succeeded finds it on the disk: nothing is written after it that
+        // would take it there.
+        store.durability = Durability::Synced;
     }
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draft_is_written_and_synced_whatever_the_configuration_says_of_the_store() {
+        let config = "cached(9):file:./state?history=all&durability=buffered&readonly";
+        let draft = within(&config.parse().unwrap(), Path::new("./draft"));
+        assert_eq!(draft.to_string(), "file:./draft?history=all");
+    }
 }
