@@ -136,7 +136,7 @@ impl Backup {
     /// If the store cannot be read or the backup not be written.
     pub fn write(&self, folder: &Path) -> Result<Manifest, BackupError> {
         let draft = Draft::new(folder, "make a backup here", ".backing-up")?;
-        draft.discard()?;
+        draft.clear()?;
         let manifest = self.write_draft(draft.folder());
         finish(draft, manifest)
     }
@@ -186,7 +186,7 @@ pub fn restore(
     if Some(manifest.engine.as_str()) != engine_of(to) {
         return Err(BackupError::Engine { found: manifest.engine, config: to.to_string() });
     }
-    draft.discard()?;
+    draft.clear()?;
     let restored = restore_draft(backup, manifest, to, &draft, progress);
     finish(draft, restored)
 }
@@ -199,7 +199,6 @@ fn restore_draft(
     progress: &mut dyn FnMut(RestoreStep),
 ) -> Result<Manifest, BackupError> {
     let target = draft.folder();
-    fs::create_dir_all(target).map_err(io_error("create the folder", target))?;
     let of = manifest.files.iter().map(|file| file.bytes).sum();
     let mut before = 0;
     let mut folders = vec![target.to_owned()];
@@ -251,7 +250,7 @@ fn finish(draft: Draft, result: Result<Manifest, BackupError>) -> Result<Manifes
     match result {
         Ok(_) => draft.finish()?,
         // What went wrong is worth more than that the draft cannot be removed either.
-        Err(_) => drop(draft.discard()),
+        Err(_) => drop(draft.clear()),
     }
     result
 }

@@ -68,13 +68,13 @@ pub fn load(text: impl Read, target: &mut dyn StateBackend) -> Result<Loaded, Lo
 /// complete. After an error there is neither; what a crash has left is removed by the next call.
 pub fn load_new(text: impl Read, config: &DatabaseConfig) -> Result<Loaded, LoadError> {
     let draft = Draft::of(config, ".loading")?;
-    draft.discard()?;
+    draft.clear()?;
     let loaded =
         draft.open(config).map_err(LoadError::from).and_then(|mut store| load(text, &mut *store));
     match loaded {
         Ok(_) => draft.finish()?,
         // What went wrong is worth more than that the draft cannot be removed either.
-        Err(_) => drop(draft.discard()),
+        Err(_) => drop(draft.clear()),
     }
     loaded
 }
