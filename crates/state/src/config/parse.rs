@@ -168,6 +168,9 @@ fn store(text: &str, at: usize) -> Result<StoreConfig, Fault> {
     if path.is_empty() {
         return Err(fault(at, "no path"));
     }
+    if let Some(place) = path.find('&') {
+        return Err(fault(at + place, "& in a path is written %26; options begin with ?"));
+    }
     let mut store = StoreConfig::new(unescape(path));
     let mut seen = Vec::new();
     let mut at = at + path.len() + 1;
@@ -195,15 +198,39 @@ fn fault(at: usize, what: impl Into<String>) -> Fault {
     Fault { at, what: what.into() }
 }
 
-/// The text with the values of all options that are not known to be harmless made unreadable, in
-/// case one was meant as a secret.
+/// The text with whatever may have been meant as a secret made unreadable: the values of all options
+/// that are not known to be harmless, and what follows a scheme that is not of this build, which is
+/// often an address with a key in it.
 fn without_secrets(text: &str) -> String {
-    let Some((before, options)) = text.split_once('?') else { return text.to_owned() };
+    let mut plain = text;
+    while let Some((_, inner)) =
+        plain.strip_prefix("cached(").and_then(|rest| rest.split_once("):"))
+    {
+        plain = inner;
+    }
+    let caches = &text[..text.len() - plain.len()];
+    if let Some((scheme, _)) = plain.split_once(':')
+        && !matches!(scheme, "memory" | "file" | "rocksdb")
+    {
+        return format!("{caches}{scheme}:***");
+    }
     let harmless =
         ["history", "durability", "cache", "key-file", "passphrase-file", "passphrase-env"];
-    let shown = options.split('&').map(|option| match option.split_once('=') {
-        Some((name, _)) if !harmless.contains(&name) => format!("{name}=***"),
-        _ => option.to_owned(),
-    });
-    format!("{before}?{}", shown.collect::<Vec<_>>().join("&"))
+    let mut shown = caches.to_owned();
+    // Also where a `?` is missing, or one too many.
+    for (index, part) in plain.split_inclusive(['?', '&']).enumerate() {
+        let (option, end) = match part.strip_suffix(['?', '&']) {
+            Some(option) => (option, &part[option.len()..]),
+            None => (part, ""),
+        };
+        match option.split_once('=') {
+            _ if index == 0 => shown.push_str(option),
+            Some((name, _)) if harmless.contains(&name) => shown.push_str(option),
+            Some((name, _)) => shown.extend([name, "=***"]),
+            None if matches!(option, "" | "readonly") => shown.push_str(option),
+            None => shown.push_str("***"),
+        }
+        shown.push_str(end);
+    }
+    shown
 }
