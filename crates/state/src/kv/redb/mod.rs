@@ -48,7 +48,8 @@ pub(super) struct RedbKv {
 /// What views keep open.
 #[derive(Debug)]
 struct Shared {
-    database: Database,
+    /// `None` once it is being closed.
+    database: Option<Database>,
     /// The file.
     path: PathBuf,
     /// Let go of last: fields are dropped in order.
@@ -70,7 +71,8 @@ impl RedbKv {
         }
         let builder = builder(&path, cache_bytes)?;
         let store = |database| {
-            let shared = Shared { database, path: path.clone(), _folder: folder.clone() };
+            let (database, path) = (Some(database), path.clone());
+            let shared = Shared { database, path, _folder: folder.clone() };
             Self { current: OnceLock::new(), shared: Arc::new(shared), access }
         };
         guarded(&path, || {
@@ -90,6 +92,23 @@ impl RedbKv {
         }
         let view = View::new(&self.shared)?;
         Ok(self.current.get_or_init(|| view))
+    }
+}
+
+impl Shared {
+    fn database(&self) -> &Database {
+        self.database.as_ref().expect("taken by drop and by nothing else")
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Closing writes, to where redb believes there is room. What it wrote before is safe.
+        let database = self.database.take();
+        let _ = guarded(&self.path, || {
+            drop(database);
+            Ok(())
+        });
     }
 }
 
@@ -121,7 +140,7 @@ impl KvStore for RedbKv {
         }
         // The view goes first, so that its pages can be reused.
         self.current.take();
-        guarded(path, || write::batch(&self.shared.database, path, batch, durability))
+        guarded(path, || write::batch(self.shared.database(), path, batch, durability))
     }
 
     fn view(&self) -> Result<Box<dyn KvView>, DbError> {
@@ -163,6 +182,8 @@ fn open_preview(builder: &Builder, path: &Path) -> Result<Database, DbError> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Seek, SeekFrom, Write};
+
     use tempfile::tempdir;
 
     use super::*;
@@ -172,5 +193,26 @@ mod tests {
     fn redb_keeps_the_promises_of_an_engine() {
         let home = tempdir().unwrap();
         check_store(home.path(), &|path| Ok(Box::new(RedbKv::open(path, Options::default())?)));
+    }
+
+    #[test]
+    fn a_store_that_was_damaged_while_open_is_closed_without_panic() {
+        let home = tempdir().unwrap();
+        let options = Options { cache_bytes: 0, ..Options::default() };
+        let mut store = RedbKv::open(home.path(), options).unwrap();
+        for number in 0..20_u32 {
+            let mut batch = WriteBatch::new();
+            batch.put(Table::Code, &number.to_be_bytes(), &[7; 5000]);
+            store.write(batch, Durability::Synced).unwrap();
+        }
+        let path = home.path().join(FILE);
+        let length = fs::metadata(&path).unwrap().len();
+        let mut file = File::options().write(true).open(&path).unwrap();
+        file.seek(SeekFrom::Start(512)).unwrap();
+        file.write_all(&vec![0xa5; length as usize - 512]).unwrap();
+        drop(store);
+        // The lock is let go of all the same.
+        let error = RedbKv::open(home.path(), Options::default()).unwrap_err();
+        assert!(matches!(error, DbError::Corrupt { .. }), "{error:?}");
     }
 }

@@ -39,7 +39,7 @@ impl View {
     pub(super) fn new(shared: &Arc<Shared>) -> Result<Self, DbError> {
         let path = &shared.path;
         guarded(path, || {
-            let transaction = shared.database.begin_read().map_err(fault("read", path))?;
+            let transaction = shared.database().begin_read().map_err(fault("read", path))?;
             let mut tables = [const { None }; Table::ALL.len()];
             for table in Table::ALL {
                 tables[table as usize] = match transaction.open_table(definition(table)) {
