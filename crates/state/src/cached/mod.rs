@@ -96,14 +96,12 @@ impl CachedDb {
             code: self.code_reads.count(),
             accounts_kept: self.accounts.len(),
             slots_kept: self.slots.len(),
-            code_bytes_kept: self.code.weight() - CODE_ENTRY_BYTES * self.code.len() as u64,
+            // Two looks at what other threads change meanwhile.
+            code_bytes_kept: self
+                .code
+                .weight()
+                .saturating_sub(CODE_ENTRY_BYTES * self.code.len() as u64),
         }
-    }
-
-    /// The backend behind, without the cache.
-    #[must_use]
-    pub fn into_inner(self) -> Box<dyn StateBackend> {
-        self.inner
     }
 
     /// Forgets all that a write may change.
@@ -272,10 +270,6 @@ impl StateBackend for CachedDb {
         visit: &mut VisitSlot<'_>,
     ) -> Result<(), DbError> {
         self.inner.for_each_slot(address, from, visit)
-    }
-
-    fn storage_entries(&self, address: Address) -> Result<Vec<(U256, U256)>, DbError> {
-        self.inner.storage_entries(address)
     }
 
     fn snapshot(&mut self) -> Result<SnapshotId, DbError> {
