@@ -68,7 +68,7 @@ pub trait StateBackend: Database {
 
     /// [`commit`](Self::commit) as the state of `block`, whose number follows that of the head. A
     /// backend that has never been written takes any number, so that a state can start at the
-    /// block it was taken from. [`DbError::NotNext`] for any other.
+    /// block it was taken from, up to 2^63 - 1. [`DbError::NotNext`] for any other.
     fn commit_block(&mut self, block: BlockId, diff: &StateDiff) -> Result<(), DbError>;
 
     /// Makes `diff` part of the state from which the first block starts: a way to bring a large

@@ -102,7 +102,8 @@ impl MemoryDb {
 
     /// Commits a batch of one change, so that setters count for open snapshots too.
     fn write(&mut self, change: impl FnOnce(Batch<'_>) -> Batch<'_>) {
-        change(self.batch()).commit().expect("memory refuses nothing");
+        let committed = change(self.batch()).commit();
+        committed.expect("memory refuses nothing, and there is always a next block");
     }
 
     fn go(&mut self, way: &WayBack) {

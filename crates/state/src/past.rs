@@ -6,6 +6,10 @@ use zvm_core::{
     Account, AccountDiff, BlockId, DbError, SlotDiff, SnapshotId, StateBackend, StateDiff, U256,
 };
 
+/// The greatest number of a block (EIP-1985). From there on blocks can be counted for ever: no state
+/// is so late that none can follow.
+const FIRST_BLOCK_MAX: u64 = u64::MAX >> 1;
+
 /// The blocks a backend can go back to, each with the way there, and its open snapshots.
 #[derive(Clone, Debug)]
 pub(crate) struct Past {
@@ -139,6 +143,10 @@ pub(crate) fn follows(head: Option<BlockId>, number: u64) -> Result<(), DbError>
         Some(head) if head.number.checked_add(1) != Some(number) => {
             Err(DbError::NotNext { number, head: head.number })
         }
+        None if number > FIRST_BLOCK_MAX => Err(DbError::Unsupported {
+            backend: "a state",
+            action: "begin at a block beyond 2^63 - 1, the last there can be (EIP-1985)",
+        }),
         _ => Ok(()),
     }
 }

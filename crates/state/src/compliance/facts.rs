@@ -50,6 +50,7 @@ facts!(
     every_commit_makes_a_block,
     the_first_block_may_have_any_number,
     a_first_block_0_can_be_gone_back_to,
+    there_is_always_a_next_block,
     a_block_out_of_turn_is_refused,
     earlier_states_read_as_they_were,
     a_destroyed_account_has_its_slots_in_the_past,
@@ -406,6 +407,16 @@ fn a_first_block_0_can_be_gone_back_to(db: &mut dyn StateBackend) {
     assert_eq!(db.account(address(1)).unwrap().unwrap().info, info(5));
     db.batch().set_account(address(1), info(8)).commit().unwrap();
     assert_eq!(head(db), 1);
+}
+
+fn there_is_always_a_next_block(db: &mut dyn StateBackend) {
+    for number in [1 << 63, u64::MAX] {
+        let refused = db.commit_block(block(number), &StateDiff::default()).unwrap_err();
+        assert!(matches!(refused, DbError::Unsupported { .. }), "{refused:?}");
+    }
+    db.commit_block(block((1 << 63) - 1), &StateDiff::default()).unwrap();
+    with_three_slots(db);
+    assert_eq!(head(db), 1 << 63);
 }
 
 fn a_block_out_of_turn_is_refused(db: &mut dyn StateBackend) {
