@@ -68,8 +68,10 @@ impl Database for Assembled<'_> {
         };
         let Some(info) = change.new else { return Ok(None) };
         let mut has_storage = change.storage.values().any(|slot| !slot.new.is_zero());
-        if !has_storage && !change.wiped {
-            // The slots of the base that the diff leaves alone; one is enough.
+        if !has_storage && !change.wiped && change.storage.is_empty() {
+            has_storage = self.base.account(address)?.is_some_and(|account| account.has_storage);
+        } else if !has_storage && !change.wiped {
+            // A slot of the base that is not among those cleared; one is enough.
             self.base.for_each_slot(address, B256::ZERO, &mut |_, slot, _| {
                 has_storage = !change.storage.contains_key(&slot);
                 Ok(if has_storage { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })

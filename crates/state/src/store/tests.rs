@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, ops::ControlFlow, path::Path};
 
 use zvm_core::{
-    AccountInfo, Address, B256, Database, DbError, EMPTY_ROOT, StateBackend, StateDiff, U256,
+    AccountInfo, Address, Assembled, B256, Database, DbError, EMPTY_ROOT, StateBackend, StateDiff,
+    U256,
 };
 use zvm_trie::{state_root, storage_root};
 
@@ -366,4 +367,26 @@ fn a_seeded_state_is_that_of_the_first_block() {
     let db = open(&disk, History::default(), Durability::Synced).unwrap();
     assert_eq!(db.storage_entries(alice).unwrap(), [(U256::ZERO, U256::from(3))]);
     db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
+}
+
+#[test]
+fn an_assembled_account_whose_slots_stay_is_told_without_a_walk() {
+    let disk = SimDisk::default();
+    let mut db = open(&disk, History::default(), Durability::Synced).unwrap();
+    let alice = Address::repeat_byte(0xa1);
+    db.batch().set_storage(alice, U256::from(1), U256::from(1)).commit().unwrap();
+    for _ in 0..40 {
+        db.batch().commit().unwrap();
+    }
+    let info = AccountInfo { nonce: 1, ..AccountInfo::default() };
+    let diff = db.batch().set_account(alice, info).to_diff().unwrap();
+    drop(db);
+    // Whoever walks the storage finds nothing there.
+    let mut kv = store(&disk).unwrap();
+    let mut batch = WriteBatch::new();
+    batch.delete_prefix(Table::Storage, &[]);
+    kv.write(batch, Durability::Synced).unwrap();
+    drop(kv);
+    let db = open(&disk, History::default(), Durability::Synced).unwrap();
+    assert!(Assembled::new(&db, diff).account(alice).unwrap().unwrap().has_storage);
 }
