@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// For how many blocks changed branches wait in memory to be written together.
-const TRIE_LAG: u64 = 32;
+pub(super) const TRIE_LAG: u64 = 32;
 
 impl FileDb {
     /// Writes `diff` as the state of `block`, and what is in `batch` already with it.

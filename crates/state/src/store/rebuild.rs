@@ -11,7 +11,7 @@ use super::{
     keys::{Life, life_of},
     read::{corrupt, corrupt_at, entries, exact, put},
     record::AccountRecord,
-    recover::Meta,
+    recover::{Meta, meta},
     tries::for_each_word,
 };
 use crate::kv::{Durability, KvReader, Order, Table, WriteBatch, prefix_end};
@@ -32,10 +32,8 @@ impl FileDb {
         let mut batch = WriteBatch::new();
         batch.delete_prefix(Table::TrieAccounts, &[]);
         batch.delete_prefix(Table::TrieStorage, &[]);
-        let without_tries = Meta { trie_block: None, ..self.meta };
-        without_tries.stage(&mut batch);
+        put(&mut batch, Table::Meta, meta::REBUILDING, &[]);
         self.kv.write(batch, Durability::Synced)?;
-        self.meta = without_tries;
         self.tries.take();
 
         let mut done = Checked::default();
@@ -73,6 +71,7 @@ impl FileDb {
         let meta = Meta { trie_block: self.meta.head.number(), ..self.meta };
         let mut batch = WriteBatch::new();
         meta.stage(&mut batch);
+        batch.delete(Table::Meta, meta::REBUILDING);
         self.kv.write(batch, Durability::Synced)?;
         self.meta = meta;
         Ok(done)

@@ -6,6 +6,7 @@ use zvm_core::{B256, DbError};
 
 use super::{
     FileOptions,
+    commit::TRIE_LAG,
     history::Change,
     keys::{Kind, SlotKey, change_key},
     plan::{AccountChange, SlotChange},
@@ -28,6 +29,8 @@ pub(super) mod meta {
     pub(crate) const HISTORY: &[u8] = b"history";
     /// The block of the stored tries u64; absent if they are those before the first block.
     pub(crate) const TRIE: &[u8] = b"trie";
+    /// There, and empty, as long as the tries are being built anew.
+    pub(crate) const REBUILDING: &[u8] = b"rebuilding";
 }
 
 /// What a new store starts with.
@@ -113,10 +116,18 @@ pub(super) fn catch_up(
     meta: &Meta,
     options: &FileOptions,
 ) -> Result<Tries, DbError> {
+    let unfit = |what: String| Err(corrupt(kv, format!("trie_accounts: {what}; rebuild the trie")));
+    if get(kv, Table::Meta, meta::REBUILDING, |_| Ok(()))?.is_some() {
+        return unfit("the last rebuild was interrupted".to_owned());
+    }
     let mut tries = Tries::new(options.trie_cache_bytes);
     let Some(head) = meta.head.number().filter(|head| Some(*head) != meta.trie_block) else {
         return Ok(tries);
     };
+    // No commit leaves more behind, and what there is to be worked out must fit into memory.
+    if head.saturating_sub(meta.trie_block.unwrap_or(meta.floor)) >= TRIE_LAG {
+        return unfit(format!("of block {:?}, the head is {head}", meta.trie_block));
+    }
     let first = meta.trie_block.map_or(0, |block| block.saturating_add(1));
     let before = Before::read(kv, first, head)?;
     let (accounts, slots) = before.to_present(kv)?;
@@ -128,11 +139,7 @@ pub(super) fn catch_up(
         false => tries.update_accounts(kv, &accounts, &mut changes)?,
     };
     if root != meta.head.root {
-        let what = format!(
-            "trie_accounts: the branches lead to root {root}, the head has {}; rebuild the trie",
-            meta.head.root
-        );
-        return Err(corrupt(kv, what));
+        return unfit(format!("leads to root {root}, the head has {}", meta.head.root));
     }
     tries.hold(changes);
     Ok(tries)

@@ -8,7 +8,10 @@ use zvm_core::{
 };
 use zvm_trie::{state_root, storage_root};
 
-use super::{CheckLevel, FileDb, FileOptions, History, recover::initial};
+use super::{
+    CheckLevel, FileDb, FileOptions, History,
+    recover::{initial, meta},
+};
 use crate::{
     compliance::check_backend,
     kv::{
@@ -274,6 +277,60 @@ fn a_deleted_branch_is_found_and_a_rebuilt_trie_is_whole() {
     commit(&mut db, 65).unwrap();
     db.unwind(20).unwrap();
     db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
+}
+
+#[test]
+fn an_interrupted_rebuild_is_told_and_can_be_done_again() {
+    // Fewer blocks than branches wait for, and more.
+    for blocks in [20, 64] {
+        for writes in 1..=2 {
+            let disk = SimDisk::default();
+            let mut db = open(&disk, History::All, Durability::Synced).unwrap();
+            for number in 1..=blocks {
+                commit(&mut db, number).unwrap();
+            }
+            disk.fill_up_after(Some(writes));
+            let error = db.rebuild_trie(&mut |_| {}).unwrap_err();
+            assert!(matches!(error, DbError::Io { .. }), "{error:?}");
+            disk.fill_up_after(None);
+            let refused = |db: &mut FileDb| {
+                let error = commit(db, blocks + 1).unwrap_err().to_string();
+                assert!(error.contains("the last rebuild was interrupted"), "{error}");
+            };
+            refused(&mut db);
+            drop(db);
+            let mut db = open(&disk, History::All, Durability::Synced).unwrap();
+            refused(&mut db);
+            assert_eq!(content_root(&db).unwrap(), db.state_root().unwrap());
+
+            db.rebuild_trie(&mut |_| {}).unwrap();
+            db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
+            commit(&mut db, blocks + 1).unwrap();
+            drop(db);
+            let db = open(&disk, History::All, Durability::Synced).unwrap();
+            db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
+        }
+    }
+}
+
+#[test]
+fn tries_too_far_behind_are_not_worked_out_from_the_past() {
+    let disk = SimDisk::default();
+    let mut db = open(&disk, History::All, Durability::Synced).unwrap();
+    for number in 1..=40 {
+        commit(&mut db, number).unwrap();
+    }
+    drop(db);
+    let mut kv = store(&disk).unwrap();
+    let mut batch = WriteBatch::new();
+    batch.delete(Table::Meta, meta::TRIE);
+    kv.write(batch, Durability::Synced).unwrap();
+    drop(kv);
+    let mut db = open(&disk, History::All, Durability::Synced).unwrap();
+    let error = commit(&mut db, 41).unwrap_err().to_string();
+    assert!(error.contains("rebuild the trie"), "{error}");
+    db.rebuild_trie(&mut |_| {}).unwrap();
+    commit(&mut db, 41).unwrap();
 }
 
 #[test]
