@@ -103,7 +103,7 @@ impl FileDb {
         let mut batch = WriteBatch::new();
         let Staged { plan, branches, root, redo } = self.stage(diff, &mut batch)?;
         redo.stage_records(&mut batch);
-        for life in &plan.ended {
+        for (life, _) in &plan.ended {
             batch.delete_prefix(Table::Storage, life);
             batch.delete_prefix(Table::TrieStorage, life);
         }

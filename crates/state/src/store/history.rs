@@ -10,9 +10,9 @@ use super::{
     keys::{IndexKey, Kind, SlotKey, change_key, life, slot_hash, slot_key},
     plan::Plan,
     read::{corrupt_at, entries, get, put},
-    record::{AccountRecord, Head, decode_blocks, encode_blocks, seal, word, word_body},
+    record::{AccountRecord, Head, decode_blocks, encode_blocks, number, seal, word, word_body},
 };
-use crate::kv::{KvReader, Order, Table, WriteBatch};
+use crate::kv::{KvReader, Order, Table, WriteBatch, records::unseal};
 
 /// The index is written in this many slices, one with each block, so that entries which lie beside
 /// each other are written together. A power of two.
@@ -20,6 +20,10 @@ pub(super) const SLICES: u64 = 32;
 
 /// Bytes that a change takes in the index, roughly.
 const INDEX_BYTES: u64 = 40;
+
+/// Bytes that a slot of a life that ended takes until the life is forgotten, its share of the
+/// branches included, roughly.
+const ENDED_SLOT_BYTES: u64 = 100;
 
 /// What the newest blocks changed: the part of the index that may not be on disk.
 #[derive(Debug, Default)]
@@ -156,11 +160,11 @@ pub(super) fn index_keys(plan: &Plan) -> Vec<IndexKey> {
 
 /// Writes the values before `block`, and answers how much history that is.
 pub(super) fn stage_changes(block: u64, before: &Head, plan: &Plan, batch: &mut WriteBatch) -> u64 {
-    let mut bytes = 0;
+    let mut bytes = 0_u64;
     let mut add = |kind, key: &[u8], body: &[u8]| {
         let key = change_key(block, kind, key);
         let record = seal(&key, body);
-        bytes += change_bytes(&key, &record);
+        bytes = bytes.saturating_add(change_bytes(kind, &key, &record));
         batch.put(Table::Changes, &key, &record);
     };
     add(Kind::Head, &[], &before.encode());
@@ -171,15 +175,20 @@ pub(super) fn stage_changes(block: u64, before: &Head, plan: &Plan, batch: &mut 
     for slot in &plan.slots {
         add(Kind::Slot, &slot.key, &word_body(slot.old));
     }
-    for life in &plan.ended {
-        add(Kind::Ended, life, &[]);
+    for (life, slots) in &plan.ended {
+        add(Kind::Ended, life, &slots.to_be_bytes());
     }
     bytes
 }
 
-/// How much history a change is, its place in the index included.
-pub(super) fn change_bytes(key: &[u8], record: &[u8]) -> u64 {
-    (key.len() + record.len()) as u64 + INDEX_BYTES
+/// How much history a change is, its place in the index and the slots it holds back included.
+pub(super) fn change_bytes(kind: Kind, key: &[u8], record: &[u8]) -> u64 {
+    let slots = match kind {
+        Kind::Ended => unseal(key, record).and_then(number).unwrap_or_default(),
+        _ => 0,
+    };
+    let bytes = (key.len() + record.len()) as u64 + INDEX_BYTES;
+    bytes.saturating_add(slots.saturating_mul(ENDED_SLOT_BYTES))
 }
 
 /// A store as it was after an earlier block.

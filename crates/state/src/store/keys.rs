@@ -51,7 +51,7 @@ pub(super) enum Kind {
     Account = 1,
     /// A slot, under its key in `storage`.
     Slot = 2,
-    /// A life that ended in this block. There is no value.
+    /// A life that ended in this block, with the number of its slots u64; none means zero.
     Ended = 3,
     /// A run of the records that the block wrote, under its number u32. Kept for the newest blocks.
     Redo = 4,

@@ -34,8 +34,8 @@ pub(super) struct Plan {
     pub(super) accounts: Vec<AccountChange>,
     /// Slots that really change.
     pub(super) slots: Vec<SlotChange>,
-    /// Lives that end with slots in them.
-    pub(super) ended: Vec<Life>,
+    /// Lives that end with slots in them, and how many.
+    pub(super) ended: Vec<(Life, u64)>,
     /// Addresses and slots that were not there before, by their hash.
     pub(super) preimages: BTreeMap<B256, Preimage>,
     /// How many slots the lives in `slots` have had, by life.
@@ -98,7 +98,7 @@ impl Plan {
         let stored = old.filter(|record| record.slots > 0);
         let keeps = change.new.is_some() && !change.wiped;
         if let (Some(record), false) = (stored, keeps) {
-            self.ended.push(life(hash, record.incarnation));
+            self.ended.push((life(hash, record.incarnation), record.slots));
         }
         let Some(info) = change.new else { return Ok(None) };
         let mut new = AccountRecord::without_storage(info);

@@ -136,7 +136,7 @@ impl FileDb {
                     break;
                 }
             }
-            let bytes = change_bytes(&key, &record);
+            let bytes = change_bytes(change.kind, &key, &record);
             meta.history_bytes = meta.history_bytes.saturating_sub(bytes);
             pruned.last = Some(key);
             steps = steps.saturating_sub(1);

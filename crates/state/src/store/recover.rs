@@ -7,7 +7,7 @@ use zvm_core::{B256, DbError};
 use super::{
     FileOptions,
     commit::TRIE_LAG,
-    history::Change,
+    history::{Change, change_bytes},
     keys::{Kind, SlotKey, change_key},
     plan::{AccountChange, SlotChange},
     read::{corrupt, exact, get, get_all, open, put},
@@ -168,7 +168,8 @@ impl Before {
             if change.kind == Kind::Redo {
                 continue;
             }
-            before.bytes += super::history::change_bytes(&key, &record);
+            let bytes = change_bytes(change.kind, &key, &record);
+            before.bytes = before.bytes.saturating_add(bytes);
             let body = open(kv, Table::Changes, &key, &record, |body| Ok(body.to_vec()))?;
             before.values.entry((change.kind, change.key.to_vec())).or_insert(body);
         }

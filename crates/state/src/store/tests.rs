@@ -372,6 +372,32 @@ fn history_stays_within_what_is_kept() {
 }
 
 #[test]
+fn the_slots_of_a_destroyed_account_count_as_history() {
+    let disk = SimDisk::default();
+    let mut db = open(&disk, History::Bytes(64 << 10), Durability::Synced).unwrap();
+    let alice = Address::repeat_byte(0xa1);
+    let mut batch = db.batch();
+    for slot in 0..2000 {
+        batch = batch.set_storage(alice, U256::from(slot), U256::from(1));
+    }
+    let diff = batch.to_diff().unwrap();
+    db.seed(&diff).unwrap();
+    db.batch().delete_account(alice).commit().unwrap();
+    let slots = |db: &FileDb| db.stat().unwrap().sizes.tables[Table::Storage as usize].entries;
+    assert_eq!(slots(&db), 2000);
+    // So short a past would be kept, but for what it holds back.
+    for _ in 0..70 {
+        db.batch().commit().unwrap();
+    }
+    assert_eq!(slots(&db), 0);
+    db.unwind(db.floor()).unwrap();
+    for _ in 0..200 {
+        db.batch().commit().unwrap();
+    }
+    assert!(db.head().unwrap().number - db.floor() > 150, "{}", db.floor());
+}
+
+#[test]
 fn pruning_at_once_leaves_what_is_kept_and_a_whole_store() {
     let disk = SimDisk::default();
     let mut db = open(&disk, History::All, Durability::Synced).unwrap();
