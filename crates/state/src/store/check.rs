@@ -1,6 +1,6 @@
 //! Checking a store, as thoroughly as asked.
 
-use std::ops::ControlFlow;
+use std::{collections::BTreeSet, ops::ControlFlow};
 
 use zvm_core::{B256, DbError, KECCAK_EMPTY, keccak256};
 use zvm_trie::{LeafVisitor, Nibbles, RecordBuilder, RootBuilder, UpdateOptions};
@@ -22,7 +22,7 @@ use crate::kv::{KvReader, Table};
 pub enum CheckLevel {
     /// The head, and that the stored trie leads to its root.
     Head,
-    /// As [`Head`](Self::Head), and this many accounts with a slot of each, from leaf to root.
+    /// As [`Head`](Self::Head), and up to this many accounts with a slot of each, from leaf to root.
     Sample(u32),
     /// Every account, slot, code and preimage; the root is computed from them alone.
     State,
@@ -88,6 +88,7 @@ impl FileDb {
         let kv = &self.kv();
         // Hashes of hashes are spread as evenly as those of addresses.
         let mut place = self.meta.head.root;
+        let mut seen = BTreeSet::new();
         for _ in 0..accounts {
             place = keccak256(place);
             let behind = |place: &B256| {
@@ -101,6 +102,9 @@ impl FileDb {
             };
             let Some((key, record)) = found else { break };
             let hash = B256::new(key);
+            if !seen.insert(hash) {
+                continue;
+            }
             self.check_root(&[AccountChange { hash, old: Some(record), new: Some(record) }])?;
             checked.accounts += 1;
             if record.slots > 0 {

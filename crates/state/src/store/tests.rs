@@ -272,7 +272,8 @@ fn a_deleted_branch_is_found_and_a_rebuilt_trie_is_whole() {
         assert!(missing.is_err(), "{missing:?}");
         assert_eq!(db.rebuild_trie(&mut |_| {}).unwrap().accounts, 16);
         assert_eq!(db.check(CheckLevel::Branches, &mut |_| {}).unwrap(), whole);
-        assert_eq!(db.check(CheckLevel::Sample(9), &mut |_| {}).unwrap().accounts, 9);
+        // Sixteen accounts are all there are, however many are drawn.
+        assert_eq!(db.check(CheckLevel::Sample(1000), &mut |_| {}).unwrap().accounts, 16);
     }
     commit(&mut db, 65).unwrap();
     db.unwind(20).unwrap();
