@@ -210,8 +210,8 @@ pub trait KvStore: KvReader {
     ///
     /// An empty batch that is [`Durability::Synced`] puts the batches before it on disk.
     ///
-    /// After a refusal of the disk the store can be read as it was before, but an engine may take
-    /// no more writes until the store is opened again.
+    /// After a refusal of the disk what is stored is as before, but an engine may answer nothing,
+    /// reads included, until the store is opened again.
     fn write(&mut self, batch: WriteBatch, durability: Durability) -> Result<(), DbError>;
 
     /// The content as it is now, whatever is written later.
