@@ -148,8 +148,9 @@ pub(super) fn catch_up(
 /// The oldest values that some blocks have changed.
 #[derive(Debug, Default)]
 pub(super) struct Before {
-    /// By kind and key; empty bodies are absent values.
-    pub(super) values: BTreeMap<(Kind, Vec<u8>), Vec<u8>>,
+    /// By kind and key: the block that changed the value, and its body; an empty one is an absent
+    /// value.
+    pub(super) values: BTreeMap<(Kind, Vec<u8>), (u64, Vec<u8>)>,
     /// Bytes of the history of these blocks.
     pub(super) bytes: u64,
 }
@@ -171,7 +172,8 @@ impl Before {
             let bytes = change_bytes(change.kind, &key, &record);
             before.bytes = before.bytes.saturating_add(bytes);
             let body = open(kv, Table::Changes, &key, &record, |body| Ok(body.to_vec()))?;
-            before.values.entry((change.kind, change.key.to_vec())).or_insert(body);
+            let place = (change.kind, change.key.to_vec());
+            before.values.entry(place).or_insert((change.block, body));
         }
         Ok(before)
     }
@@ -179,7 +181,7 @@ impl Before {
     /// The head before these blocks.
     pub(super) fn head(&self, kv: &dyn KvReader) -> Result<Head, DbError> {
         match self.values.get(&(Kind::Head, Vec::new())) {
-            Some(body) => {
+            Some((_, body)) => {
                 Head::decode(body).map_err(|what| corrupt(kv, format!("changes: {what}")))
             }
             None => Err(corrupt(kv, "changes: blocks without a head before them")),
@@ -194,7 +196,9 @@ impl Before {
     ) -> Result<(Vec<AccountChange>, Vec<SlotChange>), DbError> {
         let of_kind = |kind| {
             self.values.iter().filter(move |((found, _), _)| *found == kind).map(
-                |((kind, key), body)| (change_key(0, *kind, key), key.as_slice(), body.as_slice()),
+                |((kind, key), (block, body))| {
+                    (change_key(*block, *kind, key), key.as_slice(), body.as_slice())
+                },
             )
         };
         let keys: Vec<&[u8]> = of_kind(Kind::Account).map(|(_, key, _)| key).collect();

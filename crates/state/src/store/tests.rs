@@ -4,12 +4,14 @@ use std::{collections::BTreeMap, ops::ControlFlow, path::Path};
 
 use zvm_core::{
     AccountInfo, Address, Assembled, B256, Database, DbError, EMPTY_ROOT, StateBackend, StateDiff,
-    U256,
+    U256, hex,
 };
 use zvm_trie::{state_root, storage_root};
 
 use super::{
     CheckLevel, FileDb, FileOptions, History,
+    keys::Kind,
+    read::put,
     recover::{initial, meta},
 };
 use crate::{
@@ -332,6 +334,30 @@ fn tries_too_far_behind_are_not_worked_out_from_the_past() {
     assert!(error.contains("rebuild the trie"), "{error}");
     db.rebuild_trie(&mut |_| {}).unwrap();
     commit(&mut db, 41).unwrap();
+}
+
+#[test]
+fn a_value_before_a_block_that_does_not_decode_is_named_by_its_key() {
+    let disk = SimDisk::default();
+    let mut db = open(&disk, History::All, Durability::Synced).unwrap();
+    for number in 1..=20 {
+        commit(&mut db, number).unwrap();
+    }
+    drop(db);
+    let mut kv = store(&disk).unwrap();
+    let block = 2_u64.to_be_bytes();
+    let mut changes = kv.iter(Table::Changes, &block, None, Order::Forward).unwrap();
+    let is_account = |key: &[u8]| key[8] == Kind::Account as u8;
+    let key = changes.find_map(|entry| Some(entry.unwrap().0).filter(|key| is_account(key)));
+    let key = key.unwrap();
+    drop(changes);
+    let mut batch = WriteBatch::new();
+    put(&mut batch, Table::Changes, &key, b"no account");
+    kv.write(batch, Durability::Synced).unwrap();
+    drop(kv);
+    let mut db = open(&disk, History::All, Durability::Synced).unwrap();
+    let error = db.unwind(1).unwrap_err().to_string();
+    assert!(error.contains(&hex::encode(key)), "{error}");
 }
 
 #[test]

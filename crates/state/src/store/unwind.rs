@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use zvm_core::{DbError, EMPTY_ROOT};
+use zvm_core::{B256, DbError, EMPTY_ROOT};
 
 use super::{
     FileDb,
@@ -59,18 +59,15 @@ impl FileDb {
         let mut branches = TrieChanges::default();
         for (life_after, root) in tries.update_storage(kv, &slots, |_| None, &mut branches)? {
             // The account says which root its storage had; a life that is not its own is over.
-            let hash = &life_after[..32];
-            let account = accounts.binary_search_by(|account| account.hash[..].cmp(hash));
+            let hash = B256::from_slice(&life_after[..32]);
+            let account = accounts.binary_search_by_key(&hash, |account| account.hash);
             let record = account.ok().and_then(|index| accounts[index].new);
             let expected = record
-                .filter(|record| {
-                    life(&accounts[account.unwrap_or(0)].hash, record.incarnation) == life_after
-                })
+                .filter(|record| life(&hash, record.incarnation) == life_after)
                 .map_or(EMPTY_ROOT, |record| record.storage_root);
             if root != expected {
                 let what = format!(
-                    "changes: storage of 0x{} unwinds to root {root}, expected {expected}",
-                    zvm_core::hex::encode(hash)
+                    "changes: storage of {hash} unwinds to root {root}, expected {expected}"
                 );
                 return Err(corrupt(kv, what));
             }
