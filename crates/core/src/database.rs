@@ -139,9 +139,6 @@ pub trait StateBackend: Database {
     /// Records the hash that [`Database::block_hash`] answers for block `number`.
     fn set_block_hash(&mut self, number: u64, hash: B256) -> Result<(), DbError>;
 
-    /// `self` as the read half. Trait objects need the step spelled out.
-    fn as_database(&self) -> &dyn Database;
-
     /// Starts a batch: changes by hand that are committed whole or dropped whole.
     fn batch(&mut self) -> Batch<'_>;
 }

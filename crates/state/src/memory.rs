@@ -275,10 +275,6 @@ impl StateBackend for MemoryDb {
         Ok(())
     }
 
-    fn as_database(&self) -> &dyn Database {
-        self
-    }
-
     fn batch(&mut self) -> Batch<'_> {
         Batch::new(self)
     }

@@ -187,10 +187,6 @@ impl<B: StateBackend> StateBackend for Beside<B> {
         self.state.set_block_hash(number, hash)
     }
 
-    fn as_database(&self) -> &dyn Database {
-        self
-    }
-
     fn batch(&mut self) -> Batch<'_> {
         Batch::new(self)
     }

@@ -1,6 +1,6 @@
 //! One execution with its particulars: who sends, how much wei, how much gas, who watches.
 
-use zvm_core::{Address, BlockEnv, Bytes, SpecId, Transaction, TxKind, U256};
+use zvm_core::{Address, BlockEnv, Bytes, Database, SpecId, Transaction, TxKind, U256};
 use zvm_evm::{Checks, Executed, Message, NoTracer, Tracer};
 
 use crate::{Calldata, Error, Raw, Receipt, Zvm};
@@ -101,7 +101,7 @@ impl<'a, T: Tracer> Request<'a, T> {
         };
         let Zvm { evm, config, block, db, .. } = self.zvm;
         let Some(number) = self.at else {
-            return Ok(evm.call(&message, block, config, db.as_database(), &mut self.tracer)?);
+            return Ok(evm.call(&message, block, config, &**db, &mut self.tracer)?);
         };
         let block = BlockEnv { number, ..block.clone() };
         let past = db.at(number)?;
@@ -155,8 +155,8 @@ impl<'a, T: Tracer> Request<'a, T> {
         let Zvm { evm, config, block, db, .. } = &mut *self.zvm;
         let mut block = block.clone();
         let past;
-        let db = match self.at {
-            None => db.as_database(),
+        let db: &dyn Database = match self.at {
+            None => &**db,
             Some(number) => {
                 block.number = number;
                 past = db.at(number)?;

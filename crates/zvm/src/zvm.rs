@@ -96,7 +96,7 @@ impl Zvm {
     /// revert or halt is one of the outcomes.
     pub fn execute(&mut self, tx: &Transaction) -> Result<Executed, Error> {
         let Self { evm, config, block, db } = self;
-        let executed = evm.execute(tx, block, config, db.as_database(), &mut NoTracer)?;
+        let executed = evm.execute(tx, block, config, &**db, &mut NoTracer)?;
         db.commit(&executed.diff)?;
         Ok(executed)
     }

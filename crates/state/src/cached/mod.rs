@@ -288,10 +288,6 @@ impl StateBackend for CachedDb {
         self.inner.set_block_hash(number, hash)
     }
 
-    fn as_database(&self) -> &dyn Database {
-        self
-    }
-
     fn batch(&mut self) -> Batch<'_> {
         Batch::new(self)
     }

@@ -285,7 +285,7 @@ impl Run<'_> {
             let when = format!("{here}, {name}");
             let head = done(backend.head(), &here, name).number;
             assert_eq!(head, self.past.len() as u64 - 1, "{when}: head");
-            self.model().check_past(backend.as_database(), &addresses, &slots, &when);
+            self.model().check_past(&**backend, &addresses, &slots, &when);
             walk.check(&**backend, &when);
             assert_eq!(done(backend.state_root(), &here, name), root, "{when}: state root");
             let mut lines = Vec::new();

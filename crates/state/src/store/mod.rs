@@ -399,10 +399,6 @@ impl StateBackend for FileDb {
         self.kv.write(batch, self.options.durability)
     }
 
-    fn as_database(&self) -> &dyn Database {
-        self
-    }
-
     fn batch(&mut self) -> Batch<'_> {
         Batch::new(self)
     }
