@@ -9,7 +9,7 @@ use crate::{CacheLimits, kv::Durability};
 const CACHES_MAX: usize = 8;
 
 /// Most entries of a cache. Its table of keys must not outgrow what can be addressed.
-const ENTRIES_MAX: usize = 1 << 32;
+pub(super) const ENTRIES_MAX: usize = 1 << 32;
 
 const SCHEMES: &str = "memory:, file:PATH, rocksdb:PATH or cached(N):INNER";
 const OPTIONS: &str = "history, durability, cache, readonly, key-file, passphrase-file or \
@@ -30,14 +30,15 @@ pub(super) fn config(text: &str) -> Result<DatabaseConfig, DbError> {
     })
 }
 
-/// Reads one option, such as `history` with `512MiB`, into `store`. `Err` says what was expected.
+/// Reads one option, such as `history` with `512MiB`, into `store`. The value has no escapes any more.
+/// `Err` says what was expected.
 pub(super) fn option(
     store: &mut StoreConfig,
     name: &str,
     value: Option<&str>,
 ) -> Result<(), OptionFault> {
     let expected = |what: &str| OptionFault::Value(what.to_owned());
-    let text = || value.filter(|value| !value.is_empty()).map(unescape);
+    let text = || value.filter(|value| !value.is_empty());
     match name {
         "history" => {
             let history = text().and_then(|text| text.parse().ok());
@@ -45,14 +46,14 @@ pub(super) fn option(
             store.history = history.ok_or_else(|| expected(what))?;
         }
         "durability" => {
-            store.durability = match text().as_deref() {
+            store.durability = match text() {
                 Some("synced") => Durability::Synced,
                 Some("buffered") => Durability::Buffered,
                 _ => return Err(expected("synced or buffered")),
             };
         }
         "cache" => {
-            let bytes = text().and_then(|text| parse_bytes(&text)?.try_into().ok());
+            let bytes = text().and_then(|text| parse_bytes(text)?.try_into().ok());
             store.cache_bytes = bytes.ok_or_else(|| expected("a size such as 256MiB"))?;
         }
         "readonly" if value.is_none() => store.is_read_only = true,
@@ -62,7 +63,7 @@ pub(super) fn option(
             let source = match name {
                 "key-file" => KeySource::KeyFile(value.into()),
                 "passphrase-file" => KeySource::PassphraseFile(value.into()),
-                _ => KeySource::PassphraseEnv(value),
+                _ => KeySource::PassphraseEnv(value.to_owned()),
             };
             if store.key.replace(source).is_some() {
                 return Err(OptionFault::Name("a second key; expected one".to_owned()));
@@ -176,13 +177,13 @@ fn store(text: &str, at: usize) -> Result<StoreConfig, Fault> {
     let mut at = at + path.len() + 1;
     for text in options.into_iter().flat_map(|options| options.split('&')) {
         let (name, value) = match text.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
+            Some((name, value)) => (name, Some(unescape(value))),
             None => (text, None),
         };
         if seen.contains(&name) {
             return Err(fault(at, format!("{name} comes twice")));
         }
-        option(&mut store, name, value).map_err(|error| match error {
+        option(&mut store, name, value.as_deref()).map_err(|error| match error {
             OptionFault::Name(what) => fault(at, what),
             OptionFault::Value(expected) => {
                 fault(at + name.len() + 1, format!("{name}: expected {expected}"))

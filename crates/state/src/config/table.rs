@@ -9,7 +9,7 @@ use serde::{
 
 use super::{
     DatabaseConfig, StoreConfig,
-    parse::{OptionFault, option, parse_entries},
+    parse::{ENTRIES_MAX, OptionFault, option, parse_entries},
     parse_bytes,
 };
 use crate::CacheLimits;
@@ -130,8 +130,7 @@ impl Table {
         for (name, value) in options {
             let Some(value) = value else { continue };
             // In a table nothing needs escaping, and nothing may be taken for an escape.
-            let value = value.to_string().replace('%', "%25");
-            option(&mut store, name, Some(&value)).map_err(|fault| match fault {
+            option(&mut store, name, Some(&value.to_string())).map_err(|fault| match fault {
                 OptionFault::Name(what) => what,
                 OptionFault::Value(expected) => format!("{name}: expected {expected}"),
             })?;
@@ -141,7 +140,8 @@ impl Table {
 
     fn cached(self) -> Result<DatabaseConfig, String> {
         let entries = self.entries.ok_or("no entries")?.to_string();
-        let entries = parse_entries(&entries).ok_or("entries: expected a number from 1")?;
+        let entries = parse_entries(&entries)
+            .ok_or_else(|| format!("entries: expected a number from 1 to {ENTRIES_MAX}"))?;
         let mut limits = CacheLimits::entries(entries);
         if let Some(code) = self.code {
             let bytes = parse_bytes(&code.to_string());

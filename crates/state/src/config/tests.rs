@@ -131,7 +131,10 @@ fn faults_of_tables_are_named() {
         ("kind = 'file'\npath = 'a'\nhistori = 1", "unknown field `histori`"),
         ("kind = 'file'\npath = 'a'\nhistory = 'x'", "history: expected all"),
         ("kind = 'memory'\npath = 'a'", "path means nothing"),
-        ("kind = 'cached'\nentries = 0\ninner = 'memory:'", "entries: expected a number"),
+        (
+            "kind = 'cached'\nentries = 0\ninner = 'memory:'",
+            "entries: expected a number from 1 to 4294967296",
+        ),
         ("kind = 'cached'\nentries = 1\ninner = 'memory'", "at byte 0: no scheme"),
     ] {
         let error = toml::from_str::<DatabaseConfig>(table).unwrap_err().to_string();
