@@ -134,17 +134,24 @@ impl KeySource {
             Self::KeyFile(path) => Key::from_file(path),
             Self::PassphraseFile(path) => {
                 let fault = || io_error("read the passphrase", path);
-                let mut passphrase = Zeroizing::new(String::new());
+                let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+                // With room for all of it and more, or a part would stay where the string grew from.
+                let room = PASSPHRASE_BYTES_MAX as usize + 2;
+                let mut passphrase = Zeroizing::new(String::with_capacity(room));
                 File::open(path)
                     .and_then(|file| {
-                        file.take(PASSPHRASE_BYTES_MAX).read_to_string(&mut passphrase)
+                        file.take(PASSPHRASE_BYTES_MAX + 1).read_to_string(&mut passphrase)
                     })
                     .map_err(fault())?;
+                if passphrase.len() as u64 > PASSPHRASE_BYTES_MAX {
+                    let what = format!("longer than {PASSPHRASE_BYTES_MAX} bytes");
+                    return Err(fault()(invalid(what)));
+                }
                 // `lines` would split a passphrase in two where `\r` is part of it.
                 let line = passphrase.strip_suffix('\n').unwrap_or(&passphrase);
                 let line = line.strip_suffix('\r').unwrap_or(line);
                 if line.is_empty() {
-                    return Err(fault()(io::Error::new(io::ErrorKind::InvalidData, "empty")));
+                    return Err(fault()(invalid("empty".to_owned())));
                 }
                 Ok(Key::from_passphrase(line))
             }

@@ -168,6 +168,7 @@ fn an_encrypted_store_opens_with_its_passphrase_only() {
     std::fs::write(path("right"), "correct horse\n").unwrap();
     std::fs::write(path("wrong"), "battery staple").unwrap();
     std::fs::write(path("empty"), "\n").unwrap();
+    std::fs::write(path("long"), "a".repeat((64 << 10) + 1)).unwrap();
     let with = |name| parse(&format!("file:{}?passphrase-file={}", path("state"), path(name)));
     drop(open(&with("right")).unwrap());
     drop(open(&with("right")).unwrap());
@@ -175,6 +176,7 @@ fn an_encrypted_store_opens_with_its_passphrase_only() {
     assert!(matches!(error(&with("wrong")), DbError::WrongKey { .. }));
     assert!(matches!(error(&with("empty")), DbError::Io { .. }));
     assert!(matches!(error(&with("missing")), DbError::Io { .. }));
+    assert!(error(&with("long")).to_string().contains("longer than 65536 bytes"));
     let plain = parse(&format!("file:{}", path("state")));
     assert!(matches!(error(&plain), DbError::Encrypted { .. }));
     let unset = parse(&format!("file:{}?passphrase-env=ZVM_TEST_NOT_SET", path("state")));
