@@ -33,9 +33,12 @@ fn vet(reader: &dyn KvReader) -> Result<(), DbError> {
 }
 
 fn open_for(access: Access, engine: Engine, folder: &Path) -> Result<Box<dyn KvStore>, DbError> {
-    let mut initial = WriteBatch::new();
-    initial.put(Table::Meta, b"format", &[1]);
-    open(engine, folder, Options { access, initial, vet: &vet, ..Options::default() })
+    let initial = || {
+        let mut batch = WriteBatch::new();
+        batch.put(Table::Meta, b"format", &[1]);
+        Ok(batch)
+    };
+    open(engine, folder, Options { access, initial: &initial, vet: &vet, ..Options::default() })
 }
 
 /// Writes entries enough for trees of several pages.

@@ -32,7 +32,7 @@ pub use batch::{TableChanges, WriteBatch};
 pub use copy::parts;
 pub use encrypt::Key;
 pub use memory::MemoryTables;
-pub use open::{Access, Engine, Options, Vet, open};
+pub use open::{Access, Engine, Initial, Options, Vet, open};
 pub(crate) use range::KeyRange;
 
 /// A table of a store.

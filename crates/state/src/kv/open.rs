@@ -5,11 +5,11 @@ use std::{fmt, path::Path};
 use zvm_core::DbError;
 
 #[cfg(feature = "rocksdb")]
-use super::rocks::{self, RocksKv};
+use super::rocks::RocksKv;
 use super::{
     KvReader, KvStore, WriteBatch,
     encrypt::{self, Key},
-    redb::{self, RedbKv},
+    redb::RedbKv,
 };
 
 /// Which program keeps the bytes.
@@ -34,6 +34,9 @@ pub enum Access {
     Create,
 }
 
+/// Gives what a new store starts with, see [`Options::initial`].
+pub type Initial<'a> = dyn Fn() -> Result<WriteBatch, DbError> + 'a;
+
 /// Judges what a store holds, see [`Options::vet`].
 pub type Vet<'a> = dyn Fn(&dyn KvReader) -> Result<(), DbError> + 'a;
 
@@ -43,8 +46,8 @@ pub struct Options<'a> {
     pub access: Access,
     /// Bytes of the store that the engine may keep in memory.
     pub cache_bytes: usize,
-    /// What a new store starts with. Made whole or not at all, so no store is without it.
-    pub initial: WriteBatch,
+    /// Asked for what a new store starts with. Made whole or not at all, so no store is without it.
+    pub initial: &'a Initial<'a>,
     /// Called with the store, decrypted, before anything of it is changed. An error ends the
     /// opening and leaves the store as it is: this is the place to check the format version.
     pub vet: &'a Vet<'a>,
@@ -57,7 +60,7 @@ impl Default for Options<'_> {
         Self {
             access: Access::Create,
             cache_bytes: 256 << 20,
-            initial: WriteBatch::new(),
+            initial: &|| Ok(WriteBatch::new()),
             vet: &|_| Ok(()),
             key: None,
         }
@@ -83,16 +86,9 @@ pub fn open(
     folder: &Path,
     options: Options<'_>,
 ) -> Result<Box<dyn KvStore>, DbError> {
-    let is_new = |name| options.access == Access::Create && !folder.join(name).exists();
     match engine {
-        Engine::Redb => {
-            let is_new = is_new(redb::FILE);
-            encrypt::open(options, folder, is_new, |options| RedbKv::open(folder, options))
-        }
+        Engine::Redb => encrypt::open(options, folder, |options| RedbKv::open(folder, options)),
         #[cfg(feature = "rocksdb")]
-        Engine::RocksDb => {
-            let is_new = is_new(rocks::FOLDER);
-            encrypt::open(options, folder, is_new, |options| RocksKv::open(folder, options))
-        }
+        Engine::RocksDb => encrypt::open(options, folder, |options| RocksKv::open(folder, options)),
     }
 }

@@ -121,7 +121,7 @@ impl FileDb {
             kv::Options {
                 access: options.access,
                 cache_bytes: options.cache_bytes,
-                initial: initial(),
+                initial: &|| Ok(initial()),
                 vet: &vet,
                 key,
             },

@@ -28,7 +28,7 @@ fn open(disk: &SimDisk, history: History, durability: Durability) -> Result<File
 }
 
 fn store(disk: &SimDisk) -> Result<Box<dyn KvStore>, DbError> {
-    let options = Options { initial: initial(), ..Options::default() };
+    let options = Options { initial: &|| Ok(initial()), ..Options::default() };
     disk.open(Path::new("store"), options)
 }
 

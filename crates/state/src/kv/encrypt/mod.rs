@@ -19,15 +19,13 @@ use super::{
 use cipher::{Cipher, RECORD};
 pub use key::Key;
 
-/// Opens a store through `open`, decrypting it if `options` have a key. `is_new` says that `open`
-/// will make it.
+/// Opens the store at `path` through `open`, decrypting it if `options` have a key.
 pub(super) fn open<S: KvStore + 'static>(
     options: Options<'_>,
     path: &Path,
-    is_new: bool,
     open: impl FnOnce(Options<'_>) -> Result<S, DbError>,
 ) -> Result<Box<dyn KvStore>, DbError> {
-    let Options { access, cache_bytes, mut initial, vet, key } = options;
+    let Options { access, cache_bytes, initial, vet, key } = options;
     let Some(key) = key else {
         let vet = &|reader: &dyn KvReader| match reader.get(Table::Meta, RECORD)? {
             Some(_) => Err(DbError::Encrypted { path: reader.path().to_owned() }),
@@ -35,11 +33,12 @@ pub(super) fn open<S: KvStore + 'static>(
         };
         return Ok(Box::new(open(Options { access, cache_bytes, initial, vet, key: None })?));
     };
-    if is_new {
+    let initial = &|| {
         let cipher = Cipher::new(key, path)?;
-        initial = cipher.seal_batch(initial, path)?;
-        cipher.put_record(&mut initial);
-    }
+        let mut sealed = cipher.seal_batch(initial()?, path)?;
+        cipher.put_record(&mut sealed);
+        Ok(sealed)
+    };
     let unlocked = OnceCell::new();
     let vet = &|reader: &dyn KvReader| {
         let cipher = Arc::new(Cipher::unlock(reader, key)?);

@@ -40,7 +40,7 @@ fn values_are_not_on_the_disk_in_clear() {
     let home = tempdir().unwrap();
     let mut initial = WriteBatch::new();
     initial.put(Table::Meta, b"format", b"a first secret");
-    let options = Options { initial, ..with_key(&key) };
+    let options = Options { initial: &|| Ok(initial.clone()), ..with_key(&key) };
     let mut store = open_kv(Engine::Redb, home.path(), options).unwrap();
     store.write(batch(b"key", b"a second secret"), Durability::Synced).unwrap();
     assert_eq!(store.get(Table::Meta, b"format").unwrap(), Some(b"a first secret".to_vec()));

@@ -67,7 +67,7 @@ impl RedbKv {
         let folder = Arc::new(Folder::lock(folder, access)?);
         let (path, exists) = folder.find(FILE, access)?;
         if !exists {
-            folder.create(FILE, |draft| write::create(draft, cache_bytes, [Ok(initial)]))?;
+            folder.create(FILE, |draft| write::create(draft, cache_bytes, [initial()]))?;
         }
         let builder = builder(&path, cache_bytes)?;
         let store = |database| {

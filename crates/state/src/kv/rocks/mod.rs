@@ -59,7 +59,7 @@ impl RocksKv {
         let folder = Arc::new(Folder::lock(folder, access)?);
         let (path, exists) = folder.find(FOLDER, access)?;
         if !exists {
-            folder.create(FOLDER, |draft| create(draft, [Ok(initial)]))?;
+            folder.create(FOLDER, |draft| create(draft, [initial()]))?;
         }
         if !path.is_dir() {
             return Err(corrupt(&path, "not a folder"));

@@ -80,8 +80,7 @@ impl SimDisk {
     /// A log with a torn end is cut behind its last whole record: what is found is the batches up
     /// to some point, all synced ones among them.
     pub fn open(&self, path: &Path, options: Options<'_>) -> Result<Box<dyn KvStore>, DbError> {
-        let is_new = !self.lock().stores.contains_key(path);
-        encrypt::open(options, path, is_new, |options| self.open_raw(path, options))
+        encrypt::open(options, path, |options| self.open_raw(path, options))
     }
 
     /// Opens the store at `path` without a key.
@@ -90,7 +89,9 @@ impl SimDisk {
         let mut disk = self.lock();
         let image = match disk.stores.entry(path.to_owned()) {
             Entry::Occupied(image) => image.into_mut(),
-            Entry::Vacant(image) if access == Access::Create => image.insert(Image::new(initial)),
+            Entry::Vacant(image) if access == Access::Create => {
+                image.insert(Image::new(initial()?))
+            }
             Entry::Vacant(_) => return Err(io_error("open", path)(io::ErrorKind::NotFound.into())),
         };
         if image.is_open {
