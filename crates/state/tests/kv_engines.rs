@@ -261,6 +261,19 @@ fn a_store_open_for_reading_can_be_copied() {
     }
 }
 
+#[test]
+fn a_refused_copy_leaves_the_folder_as_it_was() {
+    for &engine in ENGINES {
+        let (folder, ..) = closed_store(engine);
+        let foreign = tempdir().unwrap();
+        fs::write(foreign.path().join("notes"), "kept").unwrap();
+        let store = open_for(Access::Read, engine, folder.path()).unwrap();
+        let error = store.view().unwrap().checkpoint(foreign.path()).unwrap_err();
+        assert!(matches!(error, DbError::Io { .. }), "{error:?}");
+        assert_eq!(fs::read_dir(foreign.path()).unwrap().count(), 1);
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_folder_without_permission_can_be_read_only() {

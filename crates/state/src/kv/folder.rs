@@ -16,8 +16,14 @@ use crate::disk::{io_error, sync_folder};
 /// The lock file, which stays when its lock is gone.
 const LOCK: &str = "lock";
 
+/// The file of redb in the folder.
+pub(super) const REDB: &str = "state.redb";
+
+/// The folder of RocksDB in the folder.
+pub(super) const ROCKSDB: &str = "state.rocksdb";
+
 /// What engines keep in the folder, to tell that another engine's store is there.
-const STORES: [(&str, &str); 2] = [(super::redb::FILE, "redb"), ("state.rocksdb", "RocksDB")];
+const STORES: [(&str, &str); 2] = [(REDB, "redb"), (ROCKSDB, "RocksDB")];
 
 /// The folder of an open store. The lock is let go of with it.
 #[derive(Debug)]
@@ -89,21 +95,39 @@ impl Folder {
         fs::rename(&draft, &path).map_err(io_error("rename", &draft))?;
         sync_folder(&self.path)
     }
+}
 
-    /// Refuses a folder that holds more than a crash in [`create`](Self::create) leaves.
-    pub(super) fn check_empty(&self, name: &str) -> Result<(), DbError> {
-        let draft = format!("{name}.new");
-        let fault = || io_error("read the folder", &self.path);
-        for entry in fs::read_dir(&self.path).map_err(fault())? {
-            let found = entry.map_err(fault())?.file_name();
-            if found != LOCK && found != draft.as_str() {
-                return Err(io_error("copy a store to where files are", &self.path)(
-                    io::ErrorKind::DirectoryNotEmpty.into(),
-                ));
-            }
+/// Makes `name` in the folder `path`, in which there must be nothing, as
+/// [`create`](Folder::create) does.
+pub(super) fn copy_to(
+    path: &Path,
+    name: &str,
+    make: impl FnOnce(&Path) -> Result<(), DbError>,
+) -> Result<(), DbError> {
+    // Already without the lock, whose file would be new in a folder that is not ours.
+    check_empty(path, name)?;
+    let folder = Folder::lock(path, Access::Create)?;
+    check_empty(path, name)?;
+    folder.create(name, make)
+}
+
+/// Refuses a folder that holds more than a crash in [`copy_to`] leaves.
+fn check_empty(path: &Path, name: &str) -> Result<(), DbError> {
+    let draft = format!("{name}.new");
+    let fault = || io_error("read the folder", path);
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(fault())?,
+    };
+    for entry in entries {
+        let found = entry.map_err(fault())?.file_name();
+        if found != LOCK && found != draft.as_str() {
+            return Err(io_error("copy a store to where files are", path)(
+                io::ErrorKind::DirectoryNotEmpty.into(),
+            ));
         }
-        Ok(())
     }
+    Ok(())
 }
 
 impl Drop for Folder {

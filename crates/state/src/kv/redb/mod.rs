@@ -21,15 +21,12 @@ use zvm_core::DbError;
 use super::{
     Access, Durability, Entries, KvReader, KvStats, KvStore, KvView, Options, Order, Table,
     WriteBatch,
-    folder::{Folder, corrupt},
+    folder::{Folder, REDB, corrupt},
 };
 use crate::disk::io_error;
 use error::{fault, guarded};
 use preview::Preview;
 use view::View;
-
-/// The file in the folder.
-pub(super) const FILE: &str = "state.redb";
 
 /// Up to this file size, opening verifies the checksum of every page.
 ///
@@ -65,9 +62,9 @@ impl RedbKv {
     pub(super) fn open(folder: &Path, options: Options<'_>) -> Result<Self, DbError> {
         let Options { access, cache_bytes, initial, vet, .. } = options;
         let folder = Arc::new(Folder::lock(folder, access)?);
-        let (path, exists) = folder.find(FILE, access)?;
+        let (path, exists) = folder.find(REDB, access)?;
         if !exists {
-            folder.create(FILE, |draft| write::create(draft, cache_bytes, [initial()]))?;
+            folder.create(REDB, |draft| write::create(draft, cache_bytes, [initial()]))?;
         }
         let builder = builder(&path, cache_bytes)?;
         let store = |database| {
@@ -205,7 +202,7 @@ mod tests {
             batch.put(Table::Code, &number.to_be_bytes(), &[7; 5000]);
             store.write(batch, Durability::Synced).unwrap();
         }
-        let path = home.path().join(FILE);
+        let path = home.path().join(REDB);
         let length = fs::metadata(&path).unwrap().len();
         let mut file = File::options().write(true).open(&path).unwrap();
         file.seek(SeekFrom::Start(512)).unwrap();

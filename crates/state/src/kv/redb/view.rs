@@ -9,12 +9,14 @@ use redb::{
 use zvm_core::DbError;
 
 use super::{
-    FILE, Shared, definition,
+    Shared, definition,
     error::{fault, guarded},
     write,
 };
 use crate::kv::{
-    Access, Entries, Entry, KvReader, KvView, Order, Table, TableStats, folder::Folder, parts,
+    Entries, Entry, KvReader, KvView, Order, Table, TableStats,
+    folder::{REDB, copy_to},
+    parts,
     range::KeyRange,
 };
 
@@ -108,9 +110,7 @@ impl KvReader for View {
 
 impl KvView for View {
     fn checkpoint(&self, folder: &Path) -> Result<(), DbError> {
-        let folder = Folder::lock(folder, Access::Create)?;
-        folder.check_empty(FILE)?;
-        folder.create(FILE, |draft| write::create(draft, COPY_CACHE_BYTES, parts(self)))
+        copy_to(folder, REDB, |draft| write::create(draft, COPY_CACHE_BYTES, parts(self)))
     }
 }
 

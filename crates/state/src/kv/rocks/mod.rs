@@ -24,15 +24,12 @@ use zvm_core::DbError;
 use super::{
     Access, Durability, Entries, KvReader, KvStats, KvStore, KvView, Options, Order, Table,
     TableStats, WriteBatch,
-    folder::{Folder, corrupt},
+    folder::{Folder, ROCKSDB, corrupt},
 };
 use crate::disk::io_error;
 use error::fault;
 use read::Reader;
 use settings::Settings;
-
-/// The folder in the folder.
-pub(super) const FOLDER: &str = "state.rocksdb";
 
 /// A store in a RocksDB folder.
 pub(super) struct RocksKv {
@@ -57,9 +54,9 @@ impl RocksKv {
     pub(super) fn open(folder: &Path, options: Options<'_>) -> Result<Self, DbError> {
         let Options { access, cache_bytes, initial, vet, .. } = options;
         let folder = Arc::new(Folder::lock(folder, access)?);
-        let (path, exists) = folder.find(FOLDER, access)?;
+        let (path, exists) = folder.find(ROCKSDB, access)?;
         if !exists {
-            folder.create(FOLDER, |draft| create(draft, [initial()]))?;
+            folder.create(ROCKSDB, |draft| create(draft, [initial()]))?;
         }
         if !path.is_dir() {
             return Err(corrupt(&path, "not a folder"));

@@ -6,9 +6,12 @@ use rocksdb::{DB, DBRawIteratorWithThreadMode, ReadOptions, Snapshot};
 use self_cell::self_cell;
 use zvm_core::DbError;
 
-use super::{FOLDER, Shared, create, error::fault};
+use super::{Shared, create, error::fault};
 use crate::kv::{
-    Access, Entries, Entry, KvReader, KvView, Order, Table, folder::Folder, parts, range::KeyRange,
+    Entries, Entry, KvReader, KvView, Order, Table,
+    folder::{ROCKSDB, copy_to},
+    parts,
+    range::KeyRange,
 };
 
 self_cell!(
@@ -129,9 +132,7 @@ impl KvView for View {
     /// RocksDB's own checkpoint links the files of the store, so that damage to one would be damage
     /// to both. This is a copy.
     fn checkpoint(&self, folder: &Path) -> Result<(), DbError> {
-        let folder = Folder::lock(folder, Access::Create)?;
-        folder.check_empty(FOLDER)?;
-        folder.create(FOLDER, |draft| create(draft, parts(self)))
+        copy_to(folder, ROCKSDB, |draft| create(draft, parts(self)))
     }
 }
 
