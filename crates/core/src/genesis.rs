@@ -19,10 +19,12 @@ mod alloc;
 
 pub use alloc::{Alloc, AllocAccount, Number, NumberTooLong, StorageWord, code};
 
-use alloy_primitives::{Address, B64, B256, Bytes, U256, b256};
+use alloy_primitives::{Address, B64, B256, Bytes, U256, b256, keccak256};
 use serde::{Deserialize, Deserializer};
 
-use crate::{ChainConfig, EMPTY_ROOT, Header};
+use crate::{
+    AccountDiff, AccountInfo, ChainConfig, EMPTY_ROOT, Header, KECCAK_EMPTY, SlotDiff, StateDiff,
+};
 
 /// SHA-256 of nothing: the requests hash of a block without requests (EIP-7685).
 pub const EMPTY_REQUESTS_HASH: B256 =
@@ -82,6 +84,28 @@ pub struct Genesis {
     pub blob_gas_used: Option<u64>,
     /// Accounts there are from the beginning.
     pub alloc: Alloc,
+}
+
+/// The state that `alloc` lists, as the change that makes it of an empty one.
+#[must_use]
+pub fn state_of(alloc: &Alloc) -> StateDiff {
+    let mut diff = StateDiff::default();
+    for (address, listed) in alloc {
+        let code_hash = match listed.code.is_empty() {
+            true => KECCAK_EMPTY,
+            false => keccak256(&listed.code),
+        };
+        if !listed.code.is_empty() {
+            diff.code.insert(code_hash, listed.code.clone());
+        }
+        let info = AccountInfo { nonce: listed.nonce, balance: listed.balance, code_hash };
+        let words = listed.storage.iter().filter(|(_, word)| !word.is_zero());
+        let words = words.map(|(slot, word)| (*slot, SlotDiff { old: U256::ZERO, new: *word }));
+        let change =
+            AccountDiff { new: Some(info), storage: words.collect(), ..AccountDiff::default() };
+        diff.accounts.insert(*address, change);
+    }
+    diff
 }
 
 impl Genesis {

@@ -1,8 +1,10 @@
-//! The gas-metered stack machine: bytecode, opcodes, gas, frames, journal, transactions, tracers.
+//! The gas-metered stack machine: bytecode, opcodes, gas, frames, journal, transactions, blocks,
+//! tracers.
 //!
-//! Not here: backends (`zvm-state`) and tries (`zvm-trie`). This crate opens no file and no socket.
+//! Not here: backends (`zvm-state`). This crate opens no file and no socket.
 
 mod arith;
+pub mod block;
 mod code;
 mod config;
 mod decode;

@@ -14,5 +14,6 @@ pub(crate) const INITCODE_MAX: usize = 49_152;
 
 /// Most bytes of memory all frames of a transaction may hold together.
 ///
-/// One frame needs 2.2 * 10^12 gas to get there; only executions without a sane gas limit do.
-pub(crate) const MEMORY_MAX: usize = 1 << 30;
+/// One frame needs 8.8 * 10^12 gas to get there; only executions without a sane gas limit do. Half
+/// of it is not enough for the official block tests.
+pub(crate) const MEMORY_MAX: usize = 1 << 31;

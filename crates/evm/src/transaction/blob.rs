@@ -9,6 +9,11 @@ pub(crate) fn gas(count: usize) -> u64 {
     (count as u64).saturating_mul(gas::BLOB)
 }
 
+/// Blob gas of as many blobs as a block may hold.
+pub(crate) fn gas_max(params: &BlobParams) -> u64 {
+    params.max.saturating_mul(gas::BLOB)
+}
+
 /// Wei per blob gas at `excess` blob gas: `fake_exponential` of EIP-4844, `e^(excess / fraction)`
 /// in integers. Saturates where the value does not fit a word.
 pub(crate) fn base_fee(excess: u64, params: &BlobParams) -> U256 {
