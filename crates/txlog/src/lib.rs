@@ -35,10 +35,12 @@
 //! * [`Log`] looks things up: blocks, transactions, receipts, [events](Log::events), the
 //!   [history of an address](Log::history), states [between two transactions](Log::between). It makes
 //!   [proofs](Log::prove_transaction) and [verifies](Log::verify) all there is.
+//! * [`Chain`] takes blocks in: it checks and executes them, and decides which branch counts.
 //!
-//! Not here: which blocks are valid, and which of several chains counts.
+//! Not here: what makes a block valid (`zvm-evm`), and where blocks come from.
 
 mod between;
+mod chain;
 mod entry;
 mod error;
 mod events;
@@ -55,6 +57,7 @@ mod verify;
 mod writer;
 
 pub use between::Between;
+pub use chain::{Chain, ChainError, Imported};
 pub use entry::{EntryProof, LogEntry};
 pub use error::LogError;
 pub use events::{Event, EventFilter, EventLimits, Events};
