@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Statetest(suite::SuiteArgs),
     /// Judge official transaction tests: folders, JSON files and .tar.zst archives
     Txtest(suite::SuiteArgs),
+    /// Execute official blockchain tests: folders, JSON files and .tar.zst archives
+    Blocktest(suite::SuiteArgs),
     /// Look at whole databases, and move their state out, in and elsewhere
     #[command(subcommand)]
     Db(db::DbCommand),
@@ -62,6 +64,7 @@ impl Command {
             Self::Disasm(args) => disasm::run(&args),
             Self::Statetest(args) => suite::run(Suite::State, args),
             Self::Txtest(args) => suite::run(Suite::Transaction, args),
+            Self::Blocktest(args) => suite::run(Suite::Block, args),
             Self::Db(command) => command.run(),
             Self::Demo(args) => demo::run(&args),
             Self::Bench(args) => bench::run(&args),

@@ -1,5 +1,5 @@
-//! The official Ethereum test fixtures, executed by zvm: state tests of all hard forks and the
-//! VMTests of old.
+//! The official Ethereum test fixtures, executed by zvm: state tests of all hard forks, the
+//! VMTests of old, and blockchain tests.
 //!
 //! [`run`] reads folders, JSON files and `.tar.zst` archives, and returns a [`Report`]. What a
 //! file is, its content decides; files of other suites are counted and passed over. Every unit in
@@ -15,13 +15,16 @@
 //! # Ok::<(), zvm_conformance::UsageError>(())
 //! ```
 //!
-//! Not here: the command line (`bin/zvm`), and the judgement of blocks.
+//! Not here: the command line (`bin/zvm`).
 
+mod blocks;
 mod difference;
 mod error;
 mod exceptions;
 mod logs;
+mod network;
 mod queue;
+mod refusals;
 mod report;
 mod run;
 mod shape;

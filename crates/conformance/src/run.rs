@@ -22,7 +22,7 @@ use zvm_evm::{
 };
 
 use crate::{
-    Failure, FixtureError, Report, Shape, Unit, UsageError, Verdict,
+    Failure, FixtureError, Report, Shape, Unit, UsageError, Verdict, blocks,
     queue::Queue,
     shape,
     source::{self, File, Item},
@@ -139,14 +139,15 @@ enum Kind {
     State(state::Case),
     Vm(vm::Case),
     Transaction(transaction::Case),
+    Blocks(Box<blocks::Case>),
 }
 
 impl Case {
     fn len(&self) -> usize {
         match &self.kind {
             Kind::State(case) => case.len(),
-            Kind::Vm(_) => 1,
             Kind::Transaction(case) => case.len(),
+            Kind::Vm(_) | Kind::Blocks(_) => 1,
         }
     }
 }
@@ -216,6 +217,9 @@ impl Worker<'_> {
                 Shape::Vm => vm::Case::parse(text, &file.text).map(Kind::Vm),
                 Shape::Transaction => {
                     transaction::Case::parse(text, &file.text).map(Kind::Transaction)
+                }
+                Shape::Blockchain => {
+                    blocks::Case::parse(text, &file.text).map(|case| Kind::Blocks(Box::new(case)))
                 }
                 _ => state::Case::parse(text, &file.text).map(Kind::State),
             };
@@ -315,6 +319,7 @@ impl Worker<'_> {
             Kind::State(state) => state.spec(unit),
             Kind::Vm(_) => Some(vm::SPEC),
             Kind::Transaction(case) => case.spec(unit),
+            Kind::Blocks(blocks) => blocks.spec(),
         };
         if self.options.spec.is_some_and(|only| Some(only) != spec) {
             return Outcome::Deselected;
@@ -369,6 +374,22 @@ impl Worker<'_> {
                 Ok(()) => Outcome::Passed,
                 Err(what) => Outcome::Failed { what, details: Vec::new() },
             },
+            Kind::Blocks(blocks) => {
+                if let Some(reason) = blocks.skip_reason() {
+                    return Outcome::Skipped(reason);
+                }
+                let run = match &self.options.trace {
+                    None => blocks.run(&mut NoTracer),
+                    Some(out) => {
+                        traced(out, spec.unwrap_or_default(), |trace| Ok(blocks.run(trace)))
+                            .unwrap_or_else(|what| Err(what.into()))
+                    }
+                };
+                match run {
+                    Ok(()) => Outcome::Passed,
+                    Err(blocks::Fault { what, details }) => Outcome::Failed { what, details },
+                }
+            }
         }
     }
 }
@@ -414,6 +435,7 @@ fn label(case: &Case, unit: usize) -> (String, Option<String>) {
         }
         Kind::Vm(_) => (vm::SPEC.name().to_owned(), None),
         Kind::Transaction(case) => (case.label(unit).to_owned(), None),
+        Kind::Blocks(blocks) => (blocks.label().to_owned(), None),
     }
 }
 

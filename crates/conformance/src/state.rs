@@ -15,6 +15,7 @@ use crate::{
     FixtureError,
     exceptions::{self, Rejection},
     logs,
+    network::FixtureConfig,
     values::{Entries, Short, Word},
     world::{Alloc, World},
 };
@@ -28,7 +29,7 @@ struct Raw {
     transaction: Template,
     post: Entries<String, Vec<Post>>,
     #[serde(default)]
-    config: ChainConfig,
+    config: FixtureConfig,
 }
 
 /// The block around the transaction.
@@ -43,22 +44,6 @@ struct Env {
     current_random: Option<Word>,
     current_base_fee: Option<Short>,
     current_excess_blob_gas: Option<Short>,
-}
-
-/// What newer files say of the chain.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ChainConfig {
-    chainid: Option<Short>,
-    blob_schedule: Entries<String, BlobSchedule>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct BlobSchedule {
-    target: Short,
-    max: Short,
-    base_fee_update_fraction: Short,
 }
 
 /// One combination to run and what must come of it. `state` and `receipt` of newer files are
@@ -96,7 +81,7 @@ pub(crate) struct Case {
     env: Env,
     world: World,
     template: Template,
-    config: ChainConfig,
+    config: FixtureConfig,
     entries: Vec<(Fork, Post)>,
 }
 
@@ -264,17 +249,8 @@ impl Case {
         if let Some(chain_id) = self.config.chainid {
             config.chain_id = chain_id.0;
         }
-        let schedule = self.config.blob_schedule.0.iter().find(|(label, _)| *label == fork.label);
-        match (schedule, blob) {
-            (Some((_, schedule)), _) => {
-                config.blob = BlobParams {
-                    target: schedule.target.0,
-                    max: schedule.max.0,
-                    base_fee_update_fraction: schedule.base_fee_update_fraction.0,
-                };
-            }
-            (None, Some(blob)) => config.blob = blob,
-            (None, None) => {}
+        if let Some(blob) = self.config.blob_params(&fork.label).or(blob) {
+            config.blob = blob;
         }
         Ok((spec, config))
     }

@@ -10,6 +10,8 @@ pub enum Suite {
     State,
     /// Transaction tests. A unit is a hard fork of a case.
     Transaction,
+    /// Blockchain tests. A unit is a chain.
+    Block,
 }
 
 impl Suite {
@@ -19,6 +21,7 @@ impl Suite {
         match self {
             Self::State => "state",
             Self::Transaction => "transaction",
+            Self::Block => "block",
         }
     }
 
@@ -27,6 +30,7 @@ impl Suite {
         match self {
             Self::State => matches!(shape, Shape::State | Shape::Vm),
             Self::Transaction => matches!(shape, Shape::Transaction),
+            Self::Block => shape == Shape::Blockchain,
         }
     }
 
@@ -35,6 +39,7 @@ impl Suite {
         match self {
             Self::State => "statetest",
             Self::Transaction => "txtest",
+            Self::Block => "blocktest",
         }
     }
 }

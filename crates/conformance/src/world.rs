@@ -1,11 +1,11 @@
 //! The state a case starts from, read by the machine and never written.
 
-use std::sync::OnceLock;
+use std::{ops::ControlFlow, sync::OnceLock};
 
 use serde::Deserialize;
 use zvm_core::{
     Account, AccountInfo, Address, B256, Bytes, Database, DbError, EMPTY_ROOT, KECCAK_EMPTY,
-    StateDiff, U256, keccak256,
+    StateBackend, StateDiff, U256, keccak256,
     map::{AddressMap, B256Map, HashMap},
 };
 use zvm_trie::{RootBuilder, storage_root};
@@ -76,6 +76,22 @@ impl World {
             world.accounts.keys().map(|address| (keccak256(address), *address)).collect();
         world.hashes.sort_unstable();
         world
+    }
+
+    /// The present state of `db`.
+    pub(crate) fn of<B: StateBackend + ?Sized>(db: &B) -> Result<Self, DbError> {
+        let mut world = Self::default();
+        db.for_each_account(B256::ZERO, &mut |hash, address, info| {
+            if info.has_code() {
+                world.code.insert(info.code_hash, db.code(info.code_hash)?);
+            }
+            let storage = db.storage_entries(address)?.into_iter().collect();
+            let account = WorldAccount { info, storage, storage_root: OnceLock::new() };
+            world.accounts.insert(address, account);
+            world.hashes.push((hash, address));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(world)
     }
 
     /// Nonce, balance and code hash of an account.
@@ -206,7 +222,7 @@ impl Database for World {
 
 #[cfg(test)]
 mod tests {
-    use zvm_core::{AccountDiff, SlotDiff, StateBackend};
+    use zvm_core::{AccountDiff, SlotDiff};
     use zvm_state::MemoryDb;
 
     use super::*;
