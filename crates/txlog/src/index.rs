@@ -25,6 +25,8 @@ pub(crate) struct Section {
     events: BTreeMap<EventKey, u64>,
     /// In the order of transactions.
     addresses: BTreeMap<Address, Vec<IndexedAppearance>>,
+    /// A block was added without what its transactions changed.
+    lacks_diffs: bool,
 }
 
 /// That a transaction concerns an address.
@@ -48,6 +50,7 @@ impl Section {
     /// Adds a block; blocks come in order.
     pub(crate) fn add(&mut self, block: &Indexed<'_>) {
         let place = place_in_section(block.number);
+        self.lacks_diffs |= block.tx_diffs.len() != block.receipts.len();
         for log in block.receipts.iter().flat_map(|receipt| &receipt.logs) {
             let topics = log.topics().iter().enumerate();
             let keys = topics.map(|(place, topic)| EventKey::topic(place, *topic));
@@ -87,6 +90,11 @@ impl Section {
     /// Which transactions concern `address`.
     pub(crate) fn of_address(&self, address: &Address) -> &[IndexedAppearance] {
         self.addresses.get(address).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether all is in it that transactions have touched.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.lacks_diffs
     }
 
     /// Which transactions concern each address.

@@ -55,7 +55,7 @@ impl MadeBlock {
         NewBlock {
             block: &self.block,
             hash: self.hash,
-            total_difficulty: U256::from(self.block.header.number),
+            total_difficulty: U256::from(self.block.header.number + 1),
             senders: &self.senders,
             receipts: &self.receipts,
             start_diff: &self.start_diff,
@@ -117,6 +117,7 @@ impl Blocks {
         made.block.header = Header {
             parent_hash: parent,
             number,
+            difficulty: U256::ONE,
             transactions_root: ordered_root(&encoded),
             receipts_root: ordered_root(&receipts),
             logs_bloom: made.receipts.iter().fold(Bloom::ZERO, |all, receipt| all | receipt.bloom),
@@ -142,11 +143,13 @@ impl Blocks {
             data: Bytes::copy_from_slice(&random.below(u64::MAX).to_be_bytes()),
             ..UnsignedTransaction::default()
         };
-        let mut secret = keccak256(sender.to_be_bytes());
-        secret[0] = 0;
-        let key = SigningKey::new(&secret).expect("below the order of the curve, and not zero");
         let (transaction, sender) = match self.is_signed {
-            true => (body.sign(&key), key.address()),
+            true => {
+                let mut secret = keccak256(sender.to_be_bytes());
+                secret[0] = 0;
+                let key = SigningKey::new(&secret).expect("not zero, and below the order");
+                (body.sign(&key), key.address())
+            }
             false => {
                 let (r, s) = (U256::from(1), U256::from(number));
                 let signature = Signature { y_parity: false, r, s };
@@ -177,9 +180,10 @@ impl Blocks {
         for _ in 0..random.below(3) {
             let address = Self::address(random.below(self.addresses));
             let info = |nonce| AccountInfo { nonce, balance: U256::ONE, code_hash: KECCAK_EMPTY };
-            // The number before is asked for by nobody but the indexes, which look for none at all.
+            // Nobody compares what was before with what is there, but it must never come back: a
+            // diff lists no change from something to itself.
             let mut change = AccountDiff {
-                old: Some(info(nonce + 2)),
+                old: Some(info(u64::MAX - nonce)),
                 new: Some(info(nonce + 1)),
                 ..AccountDiff::default()
             };

@@ -3,7 +3,7 @@
 mod classify;
 
 use zvm_core::{
-    B256, BlockId, Bloom, DbError, EMPTY_OMMERS_HASH, Header, keccak256,
+    B256, BlockId, Bloom, DbError, EMPTY_OMMERS_HASH, Header, U256, keccak256,
     rlp::{Rlp, write_items},
 };
 use zvm_state::kv::{Order, Table, records};
@@ -110,7 +110,9 @@ impl Log<'_> {
             frontier: Frontier::new(),
             parent: None,
             verified: Verified::default(),
-            indexed: 0,
+            total_difficulty: None,
+            indexed: (0, 0),
+            is_whole: true,
         };
         for number in first..=head.number {
             verifier.block(number)?;
@@ -142,8 +144,12 @@ struct Verifier<'a> {
     /// Hash of the block before.
     parent: Option<B256>,
     verified: Verified,
-    /// Entries that the index of events should have.
-    indexed: u64,
+    /// Difficulties of the block before and all before that, summed up.
+    total_difficulty: Option<U256>,
+    /// Entries that the indexes of events and of addresses should have.
+    indexed: (u64, u64),
+    /// Whether all diffs from which the latter is made are kept.
+    is_whole: bool,
 }
 
 impl Verifier<'_> {
@@ -152,6 +158,7 @@ impl Verifier<'_> {
         let receipts = self.body_and_receipts(block, &header)?;
         self.leaves(block, &receipts)?;
         self.places(number, &receipts)?;
+        self.steps(number, receipts.len())?;
         if ends_section(number) {
             self.section(number)?;
         }
@@ -163,7 +170,7 @@ impl Verifier<'_> {
     }
 
     /// The header, which its own hash, its number and the block before vouch for.
-    fn header(&self, number: u64) -> Result<(BlockId, Header), VerifyError> {
+    fn header(&mut self, number: u64) -> Result<(BlockId, Header), VerifyError> {
         let fault = |kind| fault(number, LogPart::Block, kind);
         let hash = self.log.stored_canonical(number)?.ok_or(fault(FaultKind::Dropped))?;
         if let Some(found) = self.log.number(hash)?.filter(|found| *found != number) {
@@ -174,6 +181,15 @@ impl Verifier<'_> {
         if header.hash() != hash || header.number != number || !follows {
             return Err(fault(FaultKind::Changed));
         }
+        let before = match number {
+            0 => Some(U256::ZERO),
+            _ => self.total_difficulty,
+        };
+        let total = self.log.total_difficulty(hash)?.unwrap_or_default();
+        if before.is_some_and(|before| before.checked_add(header.difficulty) != Some(total)) {
+            return Err(self::fault(number, LogPart::TotalDifficulty, FaultKind::Changed));
+        }
+        self.total_difficulty = Some(total);
         Ok((BlockId { number, hash }, header))
     }
 
@@ -297,6 +313,19 @@ impl Verifier<'_> {
         Ok(())
     }
 
+    /// Checks that what the steps of a block changed is kept of all of them or of none, and can be
+    /// read.
+    fn steps(&self, number: u64, transactions: usize) -> Result<(), VerifyError> {
+        let mut kept = 0;
+        for step in 0..=transactions as u32 {
+            kept += usize::from(self.log.step_diff(number, step)?.is_some());
+        }
+        match kept == 0 || kept == transactions + 1 {
+            true => Ok(()),
+            false => Err(fault(number, LogPart::Steps, FaultKind::Dropped)),
+        }
+    }
+
     /// Compares the entries of a complete section with what its blocks say.
     fn section(&mut self, last: u64) -> Result<(), VerifyError> {
         let (number, kv) = (section_of(last), self.log.kv());
@@ -309,7 +338,9 @@ impl Verifier<'_> {
             };
             return Err(fault(last, LogPart::EventIndex, kind));
         }
-        self.indexed += expected.events().len() as u64;
+        self.indexed.0 += expected.events().len() as u64;
+        self.indexed.1 += expected.addresses().len() as u64;
+        self.is_whole &= expected.is_whole();
         for (address, appearances) in expected.addresses() {
             let key = address_key(*address, number);
             let decode = IndexedAppearance::decode_all;
@@ -317,37 +348,64 @@ impl Verifier<'_> {
             let part = LogPart::AddressIndex(*address);
             let found = found.ok_or(fault(last, part, FaultKind::Dropped))?;
             // What was touched is known only as long as the diffs are kept.
-            if !appearances.iter().all(|wanted| found.iter().any(|found| found.covers(wanted))) {
+            let is_right = match expected.is_whole() {
+                true => found == *appearances,
+                false => {
+                    appearances.iter().all(|wanted| found.iter().any(|found| found.covers(wanted)))
+                }
+            };
+            if !is_right {
                 return Err(fault(last, part, FaultKind::Changed));
             }
         }
         Ok(())
     }
 
-    /// Checks that the index of events and that of transactions hold nothing of these blocks but
-    /// what was found right.
+    /// Checks that there is nothing of these blocks but what was found right, and that no record is
+    /// damaged: those of side chains too, and those beyond the head.
     fn check_nothing_besides(&self, head: BlockId) -> Result<(), VerifyError> {
-        let kv = self.log.kv();
         let open = section_of(head.number.saturating_add(1));
-        let mut found = 0;
-        for entry in kv.iter(Table::EventIndex, &[], None, Order::Forward)? {
-            found += u64::from(last_number(&entry?.0) < open);
-        }
-        if found != self.indexed {
+        let is_complete = |key: &[u8], _: &[u8]| Ok(last_number(key) < open);
+        let events = self.count(Table::EventIndex, &is_complete)?;
+        if events != self.indexed.0 {
             return Err(fault(head.number, LogPart::EventIndex, FaultKind::Inserted));
         }
-        let mut found = 0;
-        for entry in kv.iter(Table::Transactions, &[], None, Order::Forward)? {
-            let (key, record) = entry?;
-            let (number, index) = records::open(kv, Table::Transactions, &key, &record, place)?;
-            if number <= head.number {
-                found += 1;
-                if found > self.verified.transactions {
-                    return Err(fault(number, LogPart::Place(index), FaultKind::Inserted));
-                }
-            }
+        let addresses = self.count(Table::AddressIndex, &is_complete)?;
+        if self.is_whole && addresses != self.indexed.1 {
+            return Err(fault(head.number, LogPart::AddressIndexes, FaultKind::Inserted));
+        }
+        let is_canonical = |_: &[u8], body: &[u8]| Ok(place(body)?.0 <= head.number);
+        if self.count(Table::Transactions, &is_canonical)? != self.verified.transactions {
+            return Err(fault(head.number, LogPart::Places, FaultKind::Inserted));
+        }
+        for table in [
+            Table::Headers,
+            Table::Bodies,
+            Table::BlockNumbers,
+            Table::Canonical,
+            Table::Receipts,
+            Table::StepDiffs,
+            Table::TreeHeads,
+            Table::LogHashes,
+        ] {
+            self.count(table, &|_, _| Ok(true))?;
         }
         Ok(())
+    }
+
+    /// Number of records of a table that are `wanted`; all are looked at.
+    fn count(
+        &self,
+        table: Table,
+        wanted: &dyn Fn(&[u8], &[u8]) -> Result<bool, String>,
+    ) -> Result<u64, VerifyError> {
+        let (kv, mut count) = (self.log.kv(), 0);
+        for entry in kv.iter(table, &[], None, Order::Forward)? {
+            let (key, record) = entry?;
+            let is_wanted = records::open(kv, table, &key, &record, |body| wanted(&key, body))?;
+            count += u64::from(is_wanted);
+        }
+        Ok(count)
     }
 }
 

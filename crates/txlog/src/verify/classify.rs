@@ -10,6 +10,8 @@ use zvm_core::{Address, B256};
 pub enum LogPart {
     /// The header, or the block as a whole.
     Block,
+    /// The difficulties of the block and all before it.
+    TotalDifficulty,
     /// A transaction of the body.
     Transaction(u32),
     /// A receipt, with sender and recipient.
@@ -33,16 +35,23 @@ pub enum LogPart {
     TreeHead,
     /// By which a transaction is found.
     Place(u32),
+    /// By which transactions are found, whatever the block.
+    Places,
+    /// What the steps of the block changed.
+    Steps,
     /// By which events are found, in the section that ends with the block.
     EventIndex,
     /// By which the history of an address is found, in the section that ends with the block.
     AddressIndex(Address),
+    /// By which histories are found, whatever the address.
+    AddressIndexes,
 }
 
 impl fmt::Display for LogPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Block => f.write_str("the block"),
+            Self::TotalDifficulty => f.write_str("its total difficulty"),
             Self::Transaction(index) => write!(f, "transaction {index}"),
             Self::Receipt(index) => write!(f, "receipt {index}"),
             Self::Ommers => f.write_str("the ommers"),
@@ -54,7 +63,10 @@ impl fmt::Display for LogPart {
             }
             Self::TreeHead => f.write_str("the head of the Merkle log"),
             Self::Place(index) => write!(f, "the place of transaction {index}"),
+            Self::Places => f.write_str("the place of a transaction"),
+            Self::Steps => f.write_str("what its transactions changed"),
             Self::EventIndex => f.write_str("the index of events"),
+            Self::AddressIndexes => f.write_str("the index of an address"),
             Self::AddressIndex(address) => write!(f, "the index of address {address}"),
         }
     }
