@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A [`Frontier`] is all that appending needs: the roots of the complete subtrees at the right edge,
-//! at most 64 of them. Proofs come out of a store of complete subtrees, [`LogNodes`]; what verifies
+//! at most 64 of them. A [`SignedTreeHead`] is a root that somebody vouches for. Proofs come out of a store of complete subtrees, [`LogNodes`]; what verifies
 //! them shares no code with what makes them.
 //!
 //! ```
@@ -31,6 +31,7 @@
 mod frontier;
 mod nodes;
 mod prove;
+mod signed;
 mod verify;
 
 use alloy_primitives::Keccak256;
@@ -40,6 +41,7 @@ use zvm_core::{B256, KECCAK_EMPTY};
 pub use frontier::{Frontier, FrontierError};
 pub use nodes::{LogNodes, MemoryNodes};
 pub use prove::{ProveError, prove_consistency, prove_inclusion, root_at};
+pub use signed::SignedTreeHead;
 pub use verify::{ConsistencyProof, InclusionProof, LogProofError};
 
 /// The root of a log without entries.

@@ -1,10 +1,10 @@
 //! The Merkle log against the definitions of RFC 9162, section 2.1, written down as they are there.
 
 use proptest::{collection::vec, prelude::*, sample::Index};
-use zvm_core::{B256, keccak256};
+use zvm_core::{B256, SigningKey, keccak256};
 use zvm_trie::log::{
     ConsistencyProof, EMPTY_LOG, Frontier, InclusionProof, LogProofError, MemoryNodes, ProveError,
-    leaf_hash, prove_consistency, prove_inclusion, root_at,
+    SignedTreeHead, TreeHead, leaf_hash, prove_consistency, prove_inclusion, root_at,
 };
 
 /// `MTH` (2.1.1), on entries.
@@ -111,6 +111,24 @@ fn a_frontier_has_a_peak_for_each_bit() {
     let again = Frontier::from_peaks(11, frontier.peaks().to_vec()).unwrap();
     assert_eq!(again, frontier);
     assert_eq!(Frontier::from_peaks(12, frontier.peaks().to_vec()).unwrap_err().expected, 2);
+}
+
+#[test]
+fn a_signed_head_tells_its_signer_as_long_as_nothing_of_it_changes() {
+    let key = SigningKey::new(&[7; 32]).unwrap();
+    let head = TreeHead { size: 5, root: B256::repeat_byte(5) };
+    let signed = SignedTreeHead::sign(1, head, 1_700_000_000, &key);
+    assert_eq!(signed.signer(), Some(key.address()));
+    let text = serde_json::to_string(&signed).unwrap();
+    assert_eq!(serde_json::from_str::<SignedTreeHead>(&text).unwrap(), signed);
+    let other = TreeHead { size: 6, ..head };
+    for changed in [
+        SignedTreeHead { chain_id: 2, ..signed },
+        SignedTreeHead { head: other, ..signed },
+        SignedTreeHead { timestamp: 0, ..signed },
+    ] {
+        assert_ne!(changed.signer(), Some(key.address()));
+    }
 }
 
 proptest! {
