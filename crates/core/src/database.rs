@@ -89,6 +89,9 @@ pub trait StateBackend: Database {
     /// [`DbError::NoHistory`] beyond.
     fn at(&self, number: u64) -> Result<Box<dyn Database + '_>, DbError>;
 
+    /// The first block whose state [`at`](Self::at) reads.
+    fn floor(&self) -> Result<u64, DbError>;
+
     /// Makes the state after block `number` the present one, and forgets all later blocks and
     /// their snapshots. [`DbError::NoHistory`] as for [`at`](Self::at).
     fn unwind(&mut self, number: u64) -> Result<(), DbError>;

@@ -207,6 +207,10 @@ impl StateBackend for MemoryDb {
         Ok(Box::new(Assembled::new(self, diff)))
     }
 
+    fn floor(&self) -> Result<u64, DbError> {
+        Ok(self.past.floor(self.head))
+    }
+
     fn unwind(&mut self, number: u64) -> Result<(), DbError> {
         let way = self.past.way_to(number, self.head)?;
         self.go(&way);

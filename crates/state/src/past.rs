@@ -32,6 +32,13 @@ struct Step {
     reverse: StateDiff,
 }
 
+impl Step {
+    /// The number of the block it leads to.
+    fn at(&self) -> u64 {
+        self.to.map_or(0, |block| block.number)
+    }
+}
+
 /// The way from the present to an earlier state.
 pub(crate) struct WayBack {
     /// The head there.
@@ -65,25 +72,30 @@ impl Past {
         if number == head.unwrap_or_default().number {
             return Ok(self.way(self.steps.len(), head));
         }
-        // The state before the first commit has no number of its own if that commit chose one.
-        let at = |step: &Step| step.to.map_or(0, |block| block.number);
-        let follows = |index: usize| {
-            let next = self.steps.get(index + 1).map_or(head, |step| step.to);
-            next.unwrap_or_default().number == at(&self.steps[index]).wrapping_add(1)
-        };
         // Where the first commit chose number 0, two steps lead there, and the later one is meant.
-        let found = self.steps.partition_point(|step| at(step) <= number).checked_sub(1);
+        let found = self.steps.partition_point(|step| step.at() <= number).checked_sub(1);
         match found {
-            Some(found) if at(&self.steps[found]) == number && follows(found) => {
+            Some(found) if self.steps[found].at() == number && self.is_followed(found, head) => {
                 Ok(self.way(found, head))
             }
             _ => {
-                let first = (0..self.steps.len()).find(|index| follows(*index));
-                let head = head.unwrap_or_default().number;
-                let floor = first.map_or(head, |index| at(&self.steps[index]));
-                Err(DbError::NoHistory { number, floor, head })
+                let floor = self.floor(head);
+                Err(DbError::NoHistory { number, floor, head: head.unwrap_or_default().number })
             }
         }
+    }
+
+    /// The first block that there is a way to from the head at `head`.
+    pub(crate) fn floor(&self, head: Option<BlockId>) -> u64 {
+        let first = (0..self.steps.len()).find(|index| self.is_followed(*index, head));
+        first.map_or(head.unwrap_or_default().number, |index| self.steps[index].at())
+    }
+
+    /// Whether the block that a step leads to and the one it comes from follow each other. The state
+    /// before the first commit has no number of its own if that commit chose one.
+    fn is_followed(&self, index: usize, head: Option<BlockId>) -> bool {
+        let next = self.steps.get(index + 1).map_or(head, |step| step.to);
+        next.unwrap_or_default().number == self.steps[index].at().wrapping_add(1)
     }
 
     /// The way to the snapshot from the head at `head`.

@@ -247,6 +247,10 @@ impl StateBackend for CachedDb {
         self.inner.at(number)
     }
 
+    fn floor(&self) -> Result<u64, DbError> {
+        self.inner.floor()
+    }
+
     fn unwind(&mut self, number: u64) -> Result<(), DbError> {
         self.forgetting(|inner| inner.unwind(number))
     }

@@ -305,6 +305,10 @@ impl StateBackend for FileDb {
         Ok(Box::new(Then { db: self, number }))
     }
 
+    fn floor(&self) -> Result<u64, DbError> {
+        Ok(self.meta.floor)
+    }
+
     /// More than 64 blocks are undone in steps, each of which is atomic and leads to a block.
     fn unwind(&mut self, number: u64) -> Result<(), DbError> {
         self.check_kept(number)?;
