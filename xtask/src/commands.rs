@@ -46,7 +46,12 @@ pub(crate) fn test(args: &[String]) -> Result<(), Failure> {
 pub(crate) fn check(_: &[String]) -> Result<(), Failure> {
     run(&mut cargo(["fmt", "--all", "--check"]))?;
     // With the feature that the long runs on states need, or they would be passed over.
-    let everything = ["--workspace", "--all-targets", "--features", "zvm-state/test-support"];
+    let everything = [
+        "--workspace",
+        "--all-targets",
+        "--features",
+        "zvm-state/test-support,zvm-txlog/test-support",
+    ];
     run(cargo(["clippy"]).args(everything).args(["--", "-D", "warnings"]))?;
     test(&[])?;
     run(cargo(["doc", "--workspace", "--lib", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
@@ -101,25 +106,35 @@ pub(crate) fn fuzz(args: &[String]) -> Result<(), Failure> {
 
 /// One long random workload on every backend at once.
 pub(crate) fn compliance(args: &[String]) -> Result<(), Failure> {
-    state_example("compliance", args)
+    example("zvm-state", "compliance", args)
 }
 
 /// Processes that commit to a store and are killed.
 pub(crate) fn crash(args: &[String]) -> Result<(), Failure> {
-    state_example("crash", args)
+    example("zvm-state", "crash", args)
+}
+
+/// Processes that commit whole blocks to a store, with their log, and are killed.
+pub(crate) fn log_crash(args: &[String]) -> Result<(), Failure> {
+    example("zvm-txlog", "log_crash", args)
+}
+
+/// How large the index of a million events is, and how long searching it takes.
+pub(crate) fn log_bench(args: &[String]) -> Result<(), Failure> {
+    example("zvm-txlog", "log_bench", args)
 }
 
 /// Many small commits to a store that keeps its past within bytes.
 pub(crate) fn retention(args: &[String]) -> Result<(), Failure> {
-    state_example("retention", args)
+    example("zvm-state", "retention", args)
 }
 
-/// Builds an example of the state in release and runs it, with RocksDB if `args` ask for it.
-fn state_example(name: &str, args: &[String]) -> Result<(), Failure> {
+/// Builds an example in release and runs it, with RocksDB if `args` ask for it.
+fn example(package: &str, name: &str, args: &[String]) -> Result<(), Failure> {
     let asks = |arg: &String| matches!(arg.as_str(), "--rocksdb" | "rocksdb" | "both");
     let with_rocksdb = args.iter().any(asks);
     let features = if with_rocksdb { "test-support,rocksdb" } else { "test-support" };
-    let example = ["run", "--release", "--package", "zvm-state", "--features", features];
+    let example = ["run", "--release", "--package", package, "--features", features];
     let mut command = cargo(example);
     if with_rocksdb {
         rocksdb::prepare(&mut command)?;

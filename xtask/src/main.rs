@@ -77,6 +77,19 @@ const COMMANDS: &[Command] = &[
         run: commands::crash,
     },
     Command {
+        name: "log-crash",
+        usage: "[--rounds N] [--seed S] [--engine redb|rocksdb]",
+        about: "The same with whole blocks: a head never lacks its receipts, logs or index entries",
+        run: commands::log_crash,
+    },
+    Command {
+        name: "log-bench",
+        usage: "[--blocks N] [--events N] [--engine redb|rocksdb]",
+        about: "Commit 1,000,000 events in 10,000 blocks, and print the size of their index and how long \
+            three kinds of filter take",
+        run: commands::log_bench,
+    },
+    Command {
         name: "retention",
         usage: "[--commits N] [--history BYTES] [--engine redb|rocksdb]",
         about: "Make 100,000 small commits with a history of 512MiB and see that it stays within that on \

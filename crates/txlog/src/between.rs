@@ -26,7 +26,7 @@ impl<'a> Log<'a> {
             return Err(LogError::NoTransaction { number, index, count });
         }
         let not_kept = || -> Result<DbError, LogError> {
-            let (floor, head) = (self.store.floor().saturating_add(1), self.store.head()?.number);
+            let (floor, head) = (self.store.floor()?.saturating_add(1), self.store.head()?.number);
             Ok(DbError::NoHistory { number, floor, head })
         };
         let Some(before) = number.checked_sub(1) else { return Err(not_kept()?.into()) };

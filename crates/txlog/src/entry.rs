@@ -1,13 +1,13 @@
 //! Entries of the Merkle log, and proofs of them.
 
 use serde::{Deserialize, Serialize};
-use zvm_core::{B256, BlockId, keccak256};
+use zvm_core::{B256, BlockId};
 use zvm_trie::log::{
     ConsistencyProof, InclusionProof, LogProofError, TreeHead, leaf_hash, prove_consistency,
     prove_inclusion, root_at,
 };
 
-use crate::{Log, LogError, records::StoredReceipt};
+use crate::{Log, LogError, tiles::CachedTiles};
 
 /// An entry: each block adds one of itself and then one for each of its transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,25 +40,25 @@ impl LogEntry {
         Self::Block { number: block.number, hash: block.hash }
     }
 
-    pub(crate) fn transaction(block: BlockId, index: u32, stored: &StoredReceipt) -> Self {
-        let receipt = stored.clone().into_receipt().encode_2718();
-        Self::Transaction {
-            block_number: block.number,
-            block_hash: block.hash,
-            index,
-            transaction_hash: stored.hash,
-            receipt_hash: keccak256(receipt),
-        }
+    pub(crate) fn transaction(
+        block: BlockId,
+        index: u32,
+        transaction_hash: B256,
+        receipt_hash: B256,
+    ) -> Self {
+        let BlockId { number: block_number, hash: block_hash } = block;
+        Self::Transaction { block_number, block_hash, index, transaction_hash, receipt_hash }
     }
 
-    /// The entries of a block.
+    /// The entries of a block, whose transactions and receipts have these hashes.
     pub(crate) fn all(
         block: BlockId,
-        receipts: &[StoredReceipt],
-    ) -> impl Iterator<Item = Self> + '_ {
-        let of_transaction =
-            move |(index, stored): (usize, _)| Self::transaction(block, index as u32, stored);
-        std::iter::once(Self::block(block)).chain(receipts.iter().enumerate().map(of_transaction))
+        hashes: impl Iterator<Item = (B256, B256)>,
+    ) -> impl Iterator<Item = Self> {
+        let of_transaction = move |(index, (transaction, receipt))| {
+            Self::transaction(block, index, transaction, receipt)
+        };
+        std::iter::once(Self::block(block)).chain((0..).zip(hashes).map(of_transaction))
     }
 
     /// The bytes that the log has hashed. Of a block: `0x00 ‖ number u64 ‖ hash`; of a transaction:
@@ -131,7 +131,8 @@ impl Log<'_> {
         let count = receipts.len();
         let stored = stored.ok_or(LogError::NoTransaction { number, index, count })?;
         let place = self.size_before(number)? + 1 + u64::from(index);
-        self.prove(LogEntry::transaction(block, index, stored), place, size)
+        let entry = LogEntry::transaction(block, index, stored.hash, stored.receipt_hash());
+        self.prove(entry, place, size)
     }
 
     /// Proves that block `number` is in the log of `size` entries; without a size, in all of it.
@@ -147,7 +148,7 @@ impl Log<'_> {
         size: Option<u64>,
     ) -> Result<ConsistencyProof, LogError> {
         let size = self.size(size)?;
-        Ok(prove_consistency(&self.tiles(), old_size, size)?)
+        Ok(prove_consistency(&CachedTiles::new(self.tiles()), old_size, size)?)
     }
 
     /// Size and root of the log when it had `size` entries.
@@ -163,8 +164,9 @@ impl Log<'_> {
         size: Option<u64>,
     ) -> Result<EntryProof, LogError> {
         let size = self.size(size)?;
-        let inclusion = prove_inclusion(&self.tiles(), place, size)?;
-        Ok(EntryProof { entry, inclusion, root: root_at(&self.tiles(), size)? })
+        let tiles = CachedTiles::new(self.tiles());
+        let inclusion = prove_inclusion(&tiles, place, size)?;
+        Ok(EntryProof { entry, inclusion, root: root_at(&tiles, size)? })
     }
 
     /// A size that the log has or has had.

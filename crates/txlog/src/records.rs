@@ -2,7 +2,7 @@
 
 use alloy_rlp::Encodable;
 use zvm_core::{
-    Address, B256, Block, Header, Log, Receipt, ReceiptOutcome, TxKind, TxType, U256,
+    Address, B256, Block, Header, Log, Receipt, ReceiptOutcome, TxKind, TxType, U256, keccak256,
     rlp::{Reader, Rlp, RlpError, RlpFault, write_items, write_list},
 };
 use zvm_trie::log::TreeHead;
@@ -125,6 +125,11 @@ impl StoredReceipt {
             cumulative_gas_used: receipt.cumulative_gas_used,
             logs: receipt.logs.clone(),
         }
+    }
+
+    /// keccak-256 of the receipt, the envelope of EIP-2718.
+    pub(crate) fn receipt_hash(&self) -> B256 {
+        keccak256(self.clone().into_receipt().encode_2718())
     }
 
     /// The receipt, its bloom worked out anew.

@@ -18,9 +18,6 @@ pub trait LogStore: StateBackend {
     /// The tables of the log. Those of the state may be there too.
     fn log(&self) -> &dyn KvReader;
 
-    /// The first block whose state can be read.
-    fn floor(&self) -> u64;
-
     /// Makes `diff` the state of `block`, records its hash, and writes `log`: all of it or, on an
     /// error, none. After a crash too.
     fn commit_with_log(
@@ -37,10 +34,6 @@ pub trait LogStore: StateBackend {
 impl LogStore for FileDb {
     fn log(&self) -> &dyn KvReader {
         self.store()
-    }
-
-    fn floor(&self) -> u64 {
-        self.floor()
     }
 
     fn commit_with_log(
@@ -82,14 +75,6 @@ impl<B: StateBackend> Beside<B> {
 impl<B: StateBackend> LogStore for Beside<B> {
     fn log(&self) -> &dyn KvReader {
         &self.log
-    }
-
-    fn floor(&self) -> u64 {
-        // Whoever keeps less than all says from where on.
-        match self.state.at(0) {
-            Err(DbError::NoHistory { floor, .. }) => floor,
-            _ => 0,
-        }
     }
 
     fn commit_with_log(
@@ -144,6 +129,10 @@ impl<B: StateBackend> StateBackend for Beside<B> {
 
     fn at(&self, number: u64) -> Result<Box<dyn Database + '_>, DbError> {
         self.state.at(number)
+    }
+
+    fn floor(&self) -> Result<u64, DbError> {
+        self.state.floor()
     }
 
     fn unwind(&mut self, number: u64) -> Result<(), DbError> {

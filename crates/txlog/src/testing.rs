@@ -2,6 +2,8 @@
 //!
 //! A block follows from a seed, its number and its parent, so the same chain can be made twice.
 
+pub mod crash;
+
 use zvm_core::{
     AccountDiff, AccountInfo, Address, B256, Block, Bloom, Bytes, Header, KECCAK_EMPTY, Log,
     Receipt, ReceiptOutcome, Signature, SigningKey, SlotDiff, StateDiff, TxKind, TxType, U256,

@@ -4,6 +4,8 @@
 //! between are computed from those below. Only roots of complete subtrees are in tiles. They never
 //! change, so a tile grows at its end and, when the log is cut, shrinks there.
 
+use std::cell::RefCell;
+
 use zvm_core::{B256, DbError};
 use zvm_state::kv::{
     KvReader, Table, WriteBatch,
@@ -168,23 +170,24 @@ impl Tiles<'_> {
     }
 }
 
-/// The stored hashes, read in order: the last tile of each row is kept.
+/// The stored hashes; of each row the tile that was read last is kept, since neighbours are often
+/// asked for together.
 pub(crate) struct CachedTiles<'a> {
     tiles: Tiles<'a>,
-    rows: Vec<Option<(u64, Vec<B256>)>>,
+    rows: RefCell<Vec<Option<(u64, Vec<B256>)>>>,
 }
 
 impl<'a> CachedTiles<'a> {
     pub(crate) fn new(tiles: Tiles<'a>) -> Self {
-        Self { tiles, rows: vec![None; ROWS as usize] }
+        Self { tiles, rows: RefCell::new(vec![None; ROWS as usize]) }
     }
+}
 
-    /// [`LogNodes::node`].
-    pub(crate) fn node(&mut self, level: u32, index: u64) -> Result<B256, DbError> {
-        let Some(Place { row, tile, first, count }) = Place::of(level, index) else {
-            return Err(self.tiles.absent(level, index));
-        };
-        let known = &mut self.rows[row as usize];
+impl LogNodes for CachedTiles<'_> {
+    fn node(&self, level: u32, index: u64) -> Result<B256, DbError> {
+        let place = Place::of(level, index).ok_or_else(|| self.tiles.absent(level, index))?;
+        let Place { row, tile, first, count } = place;
+        let known = &mut self.rows.borrow_mut()[row as usize];
         let hashes = match known {
             Some((known, hashes)) if *known == tile => hashes,
             _ => &mut known.insert((tile, read_tile(self.tiles.0, row, tile)?)).1,

@@ -8,7 +8,7 @@ use zvm_core::{
 };
 use zvm_state::kv::{Order, Table, records};
 use zvm_trie::{
-    log::{Frontier, TreeHead},
+    log::{Frontier, LogNodes, TreeHead},
     ordered_root,
 };
 
@@ -195,7 +195,7 @@ impl Verifier<'_> {
 
     /// Compares body and receipts with the header and with each other.
     fn body_and_receipts(
-        &mut self,
+        &self,
         id: BlockId,
         header: &Header,
     ) -> Result<Vec<StoredReceipt>, VerifyError> {
@@ -258,14 +258,15 @@ impl Verifier<'_> {
     /// The fault in a block whose transactions or receipts are not those of its header: the first
     /// whose entry the Merkle log does not have in its place, or all of them.
     fn against_leaves(
-        &mut self,
+        &self,
         block: BlockId,
         receipts: &[StoredReceipt],
         part: fn(u32) -> LogPart,
     ) -> Result<VerifyError, VerifyError> {
         let first = self.frontier.size().saturating_add(1);
         for (index, stored) in (0..).zip(receipts) {
-            let entry = LogEntry::transaction(block, index, stored);
+            let receipt = stored.receipt_hash();
+            let entry = LogEntry::transaction(block, index, stored.hash, receipt);
             if self.tiles.node(0, first + u64::from(index))? != entry.hash() {
                 return Ok(fault(block.number, part(index), FaultKind::Changed));
             }
@@ -276,7 +277,8 @@ impl Verifier<'_> {
 
     /// Compares the entries of a block, and what is complete with them, with the Merkle log.
     fn leaves(&mut self, block: BlockId, receipts: &[StoredReceipt]) -> Result<(), VerifyError> {
-        for (position, entry) in (0..).zip(LogEntry::all(block, receipts)) {
+        let hashes = receipts.iter().map(|stored| (stored.hash, stored.receipt_hash()));
+        for (position, entry) in (0..).zip(LogEntry::all(block, hashes)) {
             let mut complete = Vec::new();
             self.frontier.push_with(entry.hash(), |level, index, root| {
                 complete.push((level, index, root));

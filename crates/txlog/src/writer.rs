@@ -1,6 +1,6 @@
 //! Committing blocks, and forgetting those that were gone back from.
 
-use zvm_core::{Address, B256, Block, BlockId, Receipt, StateDiff, U256};
+use zvm_core::{Address, B256, Block, BlockId, Receipt, StateDiff, U256, keccak256};
 use zvm_state::kv::{Order, Table, WriteBatch, records::put};
 use zvm_trie::log::TreeHead;
 
@@ -105,7 +105,9 @@ impl<'a> LogWriter<'a> {
         }
         self.stage_pruning(batch)?;
 
-        let leaves = LogEntry::all(id, &receipts).map(|entry| entry.hash());
+        let encoded = new.receipts.iter().map(|receipt| keccak256(receipt.encode_2718()));
+        let hashes = receipts.iter().map(|stored| stored.hash).zip(encoded);
+        let leaves = LogEntry::all(id, hashes).map(|entry| entry.hash());
         let head = log.tiles().append(log.size_before(number)?, leaves, batch)?;
         put(batch, Table::TreeHeads, &number.to_be_bytes(), &tree_head_body(&head));
 
@@ -121,7 +123,7 @@ impl<'a> LogWriter<'a> {
     /// the history begins in is kept: going back into it, its entries in the indexes are removed and
     /// later made again, and both are worked out from all of its blocks.
     fn stage_pruning(&self, batch: &mut WriteBatch) -> Result<(), LogError> {
-        let first = section_start(self.store.floor());
+        let first = section_start(self.store.floor()?);
         let kv = self.store.log();
         let oldest = kv.iter(Table::StepDiffs, &[], None, Order::Forward)?.next().transpose()?;
         if oldest.is_some_and(|(key, _)| key < step_key(first, 0).to_vec()) {

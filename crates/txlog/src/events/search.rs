@@ -94,18 +94,15 @@ impl Events<'_> {
                 return Ok(());
             }
         }
-        if self.left.events_max == 0 {
-            // Whether there are more is worth a look, so that who has all is not told to go on.
-            return match self.matching(block)?.is_empty() {
-                true => Ok(()),
-                false => Err(limit("too many events", self.limits.events_max)),
-            };
-        }
         if self.left.blocks_max == 0 {
             return Err(limit("too many blocks to look at", self.limits.blocks_max));
         }
         self.left.blocks_max -= 1;
-        self.found = self.matching(block)?;
+        let found = self.matching(block)?;
+        if self.left.events_max == 0 && !found.is_empty() {
+            return Err(limit("too many events", self.limits.events_max));
+        }
+        self.found = found;
         self.left.events_max = self.left.events_max.saturating_sub(self.found.len() as u64);
         Ok(())
     }
