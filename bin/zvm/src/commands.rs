@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use zvm_conformance::Suite;
 
-use crate::{account, bench, db, demo, disasm, interact, output::Output, run, suite};
+use crate::{account, bench, chain, db, demo, disasm, interact, log, output::Output, run, suite};
 
 /// Runs, deploys and calls Ethereum contracts on an embedded database.
 #[derive(Debug, Parser)]
@@ -41,6 +41,12 @@ pub(crate) enum Command {
     /// Look at whole databases, and move their state out, in and elsewhere
     #[command(subcommand)]
     Db(db::DbCommand),
+    /// Look at the blocks beside a state, their events and transactions
+    #[command(subcommand)]
+    Chain(chain::ChainCommand),
+    /// Prove what is in the log of blocks, and verify all of it
+    #[command(subcommand)]
+    Log(log::LogCommand),
     /// Deploy a token, use it, and read it back from a reopened database
     Demo(demo::DemoArgs),
     /// Measure how long the transactions of state tests take
@@ -66,6 +72,8 @@ impl Command {
             Self::Txtest(args) => suite::run(Suite::Transaction, args),
             Self::Blocktest(args) => suite::run(Suite::Block, args),
             Self::Db(command) => command.run(),
+            Self::Chain(command) => command.run(),
+            Self::Log(command) => command.run(),
             Self::Demo(args) => demo::run(&args),
             Self::Bench(args) => bench::run(&args),
             Self::Completions { shell } => completions(shell),

@@ -259,7 +259,7 @@ fn migrate_to(args: &MigrateArgs) -> anyhow::Result<()> {
 }
 
 /// Opens the store of a database that is there already.
-fn open_existing(config: &DatabaseConfig, access: Access) -> anyhow::Result<FileDb> {
+pub(crate) fn open_existing(config: &DatabaseConfig, access: Access) -> anyhow::Result<FileDb> {
     check_exists(config)?;
     Ok(open_store(config, access)?)
 }
@@ -286,7 +286,7 @@ fn existing(config: &DatabaseConfig) -> anyhow::Result<DatabaseConfig> {
     Ok(config)
 }
 
-fn show(facts: &[(&str, Value)], as_json: bool) -> anyhow::Result<()> {
+pub(crate) fn show(facts: &[(&str, Value)], as_json: bool) -> anyhow::Result<()> {
     let mut out = Output::stdout();
     if as_json {
         let object = facts.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
@@ -321,7 +321,7 @@ fn walk_bar(what: &'static str) -> ProgressBar {
 }
 
 /// A bar over as many things as there may be.
-fn counting_bar(count: u64, what: &'static str) -> ProgressBar {
+pub(crate) fn counting_bar(count: u64, what: &'static str) -> ProgressBar {
     styled(ProgressBar::new(count), what)
 }
 
