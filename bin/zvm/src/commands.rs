@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use zvm_conformance::Suite;
 
-use crate::{account, bench, chain, db, demo, disasm, interact, log, output::Output, run, suite};
+use crate::{
+    account, bench, chain, db, demo, disasm, interact, log, output::Output, replay, run, suite,
+};
 
 /// Runs, deploys and calls Ethereum contracts on an embedded database.
 #[derive(Debug, Parser)]
@@ -38,6 +40,8 @@ pub(crate) enum Command {
     Txtest(suite::SuiteArgs),
     /// Execute official blockchain tests: folders, JSON files and .tar.zst archives
     Blocktest(suite::SuiteArgs),
+    /// Execute real blocks of mainnet and compare with their headers
+    Replay(replay::ReplayArgs),
     /// Look at whole databases, and move their state out, in and elsewhere
     #[command(subcommand)]
     Db(db::DbCommand),
@@ -71,6 +75,7 @@ impl Command {
             Self::Statetest(args) => suite::run(Suite::State, args),
             Self::Txtest(args) => suite::run(Suite::Transaction, args),
             Self::Blocktest(args) => suite::run(Suite::Block, args),
+            Self::Replay(args) => replay::run(&args),
             Self::Db(command) => command.run(),
             Self::Chain(command) => command.run(),
             Self::Log(command) => command.run(),

@@ -18,6 +18,7 @@ mod interact;
 mod log;
 mod output;
 mod prestate;
+mod replay;
 mod report;
 mod run;
 mod source;

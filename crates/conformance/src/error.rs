@@ -48,6 +48,14 @@ pub enum FixtureError {
         /// Entries in the list.
         len: usize,
     },
+    /// A block of mainnet is not what it says.
+    #[error("block {number}: {what}")]
+    Block {
+        /// Its number.
+        number: u64,
+        /// What was found.
+        what: String,
+    },
     /// A field is missing that this kind of transaction or hard fork needs.
     #[error("{field} is missing, expected {expected}")]
     Missing {

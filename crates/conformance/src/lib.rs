@@ -25,6 +25,7 @@ mod logs;
 mod network;
 mod queue;
 mod refusals;
+mod replay;
 mod report;
 mod run;
 mod shape;
@@ -38,6 +39,7 @@ mod workload;
 mod world;
 
 pub use error::{FixtureError, UsageError};
+pub use replay::{Replay, ReplayAccount, ReplayState, Replays, replays};
 pub use report::{Failure, Report, Unit, Verdict};
 pub use run::{Options, Progress, run};
 pub use shape::Shape;

@@ -69,9 +69,9 @@ mod zvm;
 #[cfg(feature = "sol")]
 pub use alloy_sol_types;
 pub use zvm_core::{
-    Account, AccountDiff, AccountInfo, Address, B256, BlockEnv, BlockId, Bytes, Database, DbError,
-    Log, LogData, SlotDiff, SnapshotId, SpecId, StateBackend, StateDiff, Transaction, TxKind,
-    TxType, U256, UnknownSpec, address, b256, bytes, hex, keccak256, uint,
+    Account, AccountDiff, AccountInfo, Address, B256, BlockEnv, BlockId, Bytes, ChainConfig,
+    Database, DbError, Log, LogData, SlotDiff, SnapshotId, SpecId, StateBackend, StateDiff,
+    Transaction, TxKind, TxType, U256, UnknownSpec, address, b256, bytes, hex, keccak256, uint,
 };
 pub use zvm_evm::{
     Executed, Halt, InvalidTransaction, NoTracer, Outcome, SuccessReason, Tracer, tracers,
