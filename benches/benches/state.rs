@@ -7,6 +7,11 @@ use zvm_benches::state::{
 };
 use zvm_core::B256;
 
+/// That of the command `zvm`, for all contenders.
+#[cfg(feature = "fast")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USAGE: &str = "\
 usage: cargo bench -p zvm-benches [--features rocksdb] --bench state -- [OPTIONS]
   --accounts N        accounts before the first block (1000000)

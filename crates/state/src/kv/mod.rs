@@ -56,8 +56,6 @@ pub enum Table {
     Changes,
     /// Which blocks changed a key, under the key.
     History,
-    /// Addresses and slots under their hash.
-    Preimages,
     /// Block hashes under their number.
     BlockHashes,
     /// Headers under number and hash.
@@ -86,7 +84,7 @@ pub enum Table {
 
 impl Table {
     /// Every table, in the order of their discriminants.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 20] = [
         Self::Meta,
         Self::Accounts,
         Self::Storage,
@@ -95,7 +93,6 @@ impl Table {
         Self::TrieStorage,
         Self::Changes,
         Self::History,
-        Self::Preimages,
         Self::BlockHashes,
         Self::Headers,
         Self::Bodies,
@@ -121,7 +118,6 @@ impl Table {
             Self::TrieStorage => "trie_storage",
             Self::Changes => "changes",
             Self::History => "history",
-            Self::Preimages => "preimages",
             Self::BlockHashes => "block_hashes",
             Self::Headers => "headers",
             Self::Bodies => "bodies",

@@ -2,18 +2,17 @@
 
 use std::{collections::BTreeSet, ops::ControlFlow};
 
-use zvm_core::{B256, DbError, KECCAK_EMPTY, keccak256};
+use zvm_core::{B256, DbError, KECCAK_EMPTY, hex, keccak256};
 use zvm_trie::{LeafVisitor, Nibbles, RecordBuilder, RootBuilder, UpdateOptions};
 
 use super::{
     FileDb, WALK_STEP,
     branches::{Branches, account_path, storage_path},
-    keys::{Life, life, slot_hash_of, slot_key},
+    keys::{Life, life, slot_key},
     plan::{AccountChange, SlotChange},
-    preimages,
     read::{corrupt, corrupt_at, entries, get_all},
-    record::{AccountRecord, word},
-    tries::{TrieChanges, account_leaves, for_each_word, storage_leaves},
+    record::{AccountRecord, SlotRecord},
+    tries::{TrieChanges, account_leaves, for_each_slot, storage_leaves},
 };
 use crate::kv::{KvReader, Table};
 
@@ -24,7 +23,7 @@ pub enum CheckLevel {
     Head,
     /// As [`Head`](Self::Head), and up to this many accounts with a slot of each, from leaf to root.
     Sample(u32),
-    /// Every account, slot, code and preimage; the root is computed from them alone.
+    /// Every account, slot and code; the root is computed from them alone.
     State,
     /// Every branch record as well, beside tries built from all leaves.
     Branches,
@@ -119,18 +118,19 @@ impl FileDb {
     /// Checks the first slot behind `place`, or the very first, from leaf to storage root.
     fn check_slot(&self, life: &Life, record: &AccountRecord, place: B256) -> Result<(), DbError> {
         let kv = &self.kv();
-        let mut slot = None;
+        let mut found = None;
         for from in [place, B256::ZERO] {
-            if slot.is_none() {
-                for_each_word(kv, life, from, &mut |hash, word| {
-                    slot = Some((hash, word));
+            if found.is_none() {
+                for_each_slot(kv, life, from, &mut |hash, slot| {
+                    found = Some((hash, slot));
                     Ok(ControlFlow::Break(()))
                 })?;
             }
         }
         let fault = |what| corrupt_at(kv, Table::Accounts, &life[..32], what);
-        let (hash, word) = slot.ok_or_else(|| fault(format!("none of {} slots", record.slots)))?;
-        let same = [SlotChange { key: slot_key(life, &hash), old: word, new: word }];
+        let (hash, SlotRecord { slot, word }) =
+            found.ok_or_else(|| fault(format!("none of {} slots", record.slots)))?;
+        let same = [SlotChange { key: slot_key(life, &hash), slot, old: word, new: word }];
         let count = |_: &_| Some(record.slots);
         let mut unused = TrieChanges::default();
         let roots = self.tries()?.update_storage(kv, &same, count, &mut unused)?;
@@ -153,7 +153,7 @@ impl FileDb {
         loop {
             let some: Vec<([u8; 32], AccountRecord)> =
                 all.by_ref().take(WALK_STEP).collect::<Result<_, _>>()?;
-            self.check_addresses(&some)?;
+            self.check_accounts(&some)?;
             for (key, record) in &some {
                 let hash = B256::new(*key);
                 let life = life(&hash, record.incarnation);
@@ -200,11 +200,12 @@ impl FileDb {
         Ok(())
     }
 
-    /// Checks preimages and code of accounts.
-    fn check_addresses(&self, accounts: &[([u8; 32], AccountRecord)]) -> Result<(), DbError> {
+    /// Checks addresses and code of accounts.
+    fn check_accounts(&self, accounts: &[([u8; 32], AccountRecord)]) -> Result<(), DbError> {
         let kv = &self.kv();
-        let hashes: Vec<_> = accounts.iter().map(|account| account.0).collect();
-        check_preimages::<20>(kv, &hashes)?;
+        for (hash, AccountRecord { address, .. }) in accounts {
+            check_hash(kv, Table::Accounts, hash, hash, address.as_slice())?;
+        }
         let mut codes: Vec<B256> =
             accounts.iter().map(|account| account.1.info.code_hash).collect();
         codes.retain(|hash| *hash != KECCAK_EMPTY);
@@ -225,18 +226,14 @@ impl FileDb {
     fn check_storage(&self, life: &Life, record: &AccountRecord) -> Result<(), DbError> {
         let kv = &self.kv();
         let mut root = RootBuilder::default();
-        let (mut slots, mut hashes) = (0, Vec::with_capacity(WALK_STEP));
-        for entry in entries(kv, Table::Storage, life, None, word)? {
-            let (key, word) = entry?;
-            root.push_word(slot_hash_of(&key), word);
+        let mut slots = 0;
+        for_each_slot(kv, life, B256::ZERO, &mut |hash, SlotRecord { slot, word }| {
+            let key = slot_key(life, &hash);
+            check_hash(kv, Table::Storage, &key, hash.as_slice(), &slot.to_be_bytes::<32>())?;
+            root.push_word(hash, word);
             slots += 1;
-            hashes.push(slot_hash_of(&key));
-            if hashes.len() == WALK_STEP {
-                check_preimages::<32>(kv, &hashes)?;
-                hashes.clear();
-            }
-        }
-        check_preimages::<32>(kv, &hashes)?;
+            Ok(ControlFlow::Continue(()))
+        })?;
         let root = root.finish();
         if slots != record.slots || root != record.storage_root {
             let what = format!(
@@ -249,19 +246,22 @@ impl FileDb {
     }
 }
 
-/// Checks that hashes are those of their preimages.
-fn check_preimages<const N: usize>(
+/// Checks that `hash`, part of a key, is that of what its record says it is of.
+fn check_hash(
     kv: &dyn KvReader,
-    hashes: &[impl AsRef<[u8]>],
+    table: Table,
+    key: &[u8],
+    hash: &[u8],
+    preimage: &[u8],
 ) -> Result<(), DbError> {
-    for (hash, bytes) in hashes.iter().zip(preimages::<N>(kv, hashes)?) {
-        let found = keccak256(bytes);
-        if found[..] != *hash.as_ref() {
-            let what = format!("bytes with hash {found}");
-            return Err(corrupt_at(kv, Table::Preimages, hash.as_ref(), what));
+    let found = keccak256(preimage);
+    match found == *hash {
+        true => Ok(()),
+        false => {
+            let what = format!("the record of 0x{}, whose hash is {found}", hex::encode(preimage));
+            Err(corrupt_at(kv, table, key, what))
         }
     }
-    Ok(())
 }
 
 /// Compares the records of a trie with those of one built from all `leaves`, and counts them.

@@ -6,7 +6,7 @@ use super::{
     FileDb,
     history::{SLICES, index_keys, stage_changes},
     pending::{Redo, stage_redo_end},
-    plan::{AccountChange, Plan, Preimage, SlotChange},
+    plan::{AccountChange, Plan, SlotChange},
     read::put,
     record::Head,
     recover::Meta,
@@ -139,12 +139,6 @@ impl FileDb {
         };
         let mut redo = Redo::default();
         set_state(&plan.accounts, &plan.slots, &mut redo);
-        for (hash, preimage) in &plan.preimages {
-            match preimage {
-                Preimage::Address(address) => redo.set_preimage(*hash, address.as_slice()),
-                Preimage::Slot(slot) => redo.set_preimage(*hash, &slot.to_be_bytes::<32>()),
-            }
-        }
         for (hash, code) in &diff.code {
             put(batch, Table::Code, hash.as_slice(), code);
         }
@@ -166,6 +160,6 @@ pub(super) fn set_state(accounts: &[AccountChange], slots: &[SlotChange], redo: 
         redo.set_account(account.hash, account.new);
     }
     for slot in slots {
-        redo.set_slot(slot.key, slot.new);
+        redo.set_slot(slot.key, slot.record_after());
     }
 }

@@ -10,7 +10,7 @@ use super::{
     keys::{IndexKey, Kind, SlotKey, change_key, life, slot_hash, slot_key},
     plan::Plan,
     read::{corrupt_at, entries, get, put},
-    record::{AccountRecord, Head, decode_blocks, encode_blocks, number, seal, word, word_body},
+    record::{AccountRecord, Head, SlotRecord, decode_blocks, encode_blocks, number, seal},
 };
 use crate::kv::{KvReader, Order, Table, WriteBatch, records::unseal};
 
@@ -173,7 +173,7 @@ pub(super) fn stage_changes(block: u64, before: &Head, plan: &Plan, batch: &mut 
         add(Kind::Account, account.hash.as_slice(), &before);
     }
     for slot in &plan.slots {
-        add(Kind::Slot, &slot.key, &word_body(slot.old));
+        add(Kind::Slot, &slot.key, &slot.record_before().encode());
     }
     for (life, slots) in &plan.ended {
         add(Kind::Ended, life, &slots.to_be_bytes());
@@ -251,8 +251,8 @@ impl Database for Then<'_> {
             return Ok(U256::ZERO);
         };
         let key = slot_key(&life(&hash, record.incarnation), &slot_hash(slot));
-        match self.before(IndexKey::slot(&key), Kind::Slot, &key, word)? {
-            Some(before) => Ok(before.unwrap_or_default()),
+        match self.before(IndexKey::slot(&key), Kind::Slot, &key, SlotRecord::decode)? {
+            Some(before) => Ok(before.map_or(U256::ZERO, |record| record.word)),
             None => self.db.word(&key),
         }
     }

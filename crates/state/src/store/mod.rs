@@ -7,14 +7,13 @@
 //! | table | key | body |
 //! |---|---|---|
 //! | `meta` | name | head, history, tries; `format` without envelope |
-//! | `accounts` | keccak(address) | nonce, balance, code hash, storage root, incarnation, slots |
-//! | `storage` | keccak(address) ‖ incarnation u32 ‖ keccak(slot) | word, never zero |
+//! | `accounts` | keccak(address) | address, nonce, balance, code hash, storage root, incarnation, slots |
+//! | `storage` | keccak(address) ‖ incarnation u32 ‖ keccak(slot) | slot, and its word, never zero |
 //! | `code` | code hash | bytes |
 //! | `trie_accounts` | path, a nibble a byte | branch |
 //! | `trie_storage` | keccak(address) ‖ incarnation ‖ path | branch; none for eight slots or fewer |
 //! | `changes` | block u64 ‖ kind u8 ‖ key | value before the block |
 //! | `history` | kind ‖ 16 bytes of the key ‖ last block u64 | blocks that changed it |
-//! | `preimages` | keccak(address or slot) | the 20 or 32 bytes it is the hash of |
 //! | `block_hashes` | number u64 | hash |
 //!
 //! A commit is one batch. Two parts of it lag behind: changed branches are held in memory and written
@@ -39,7 +38,6 @@ mod unwind;
 
 use std::{
     fmt,
-    ops::ControlFlow,
     path::Path,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
@@ -59,10 +57,10 @@ use crate::kv::{
 use history::{Tail, Then};
 use keys::{SlotKey, life, slot_hash, slot_key};
 use pending::{Layered, Pending};
-use read::{corrupt_at, entries, get, get_all, put};
-use record::{AccountRecord, array, word};
+use read::{entries, get, put};
+use record::{AccountRecord, SlotRecord, array};
 use recover::{Meta, catch_up, initial, vet};
-use tries::{Tries, for_each_word};
+use tries::Tries;
 
 /// A world state on disk, with its past and its tries.
 ///
@@ -75,7 +73,7 @@ use tries::{Tries, for_each_word};
 pub struct FileDb {
     options: FileOptions,
     meta: Meta,
-    /// Accounts, slots and preimages that are not in their tables yet.
+    /// Accounts and slots that are not in their tables yet.
     pending: Pending,
     /// Branches not on disk yet, and hot ones. Worked out by the first call that needs them.
     tries: OnceLock<Tries>,
@@ -234,7 +232,8 @@ impl FileDb {
     }
 
     fn word(&self, key: &SlotKey) -> Result<U256, DbError> {
-        Ok(get(&self.kv(), Table::Storage, key, word)?.unwrap_or_default())
+        let record = get(&self.kv(), Table::Storage, key, SlotRecord::decode)?;
+        Ok(record.map_or(U256::ZERO, |record| record.word))
     }
 
     /// Checks that the state of block `number` can be read.
@@ -326,21 +325,13 @@ impl StateBackend for FileDb {
     fn for_each_account(&self, from: B256, visit: &mut VisitAccount<'_>) -> Result<(), DbError> {
         let kv = &self.kv();
         let start = Some(from.as_slice());
-        let mut accounts =
-            entries::<_, 32>(kv, Table::Accounts, &[], start, AccountRecord::decode)?;
-        loop {
-            let some: Vec<([u8; 32], AccountRecord)> =
-                accounts.by_ref().take(WALK_STEP).collect::<Result<_, _>>()?;
-            let hashes: Vec<_> = some.iter().map(|account| account.0).collect();
-            for ((hash, record), address) in some.iter().zip(preimages::<20>(kv, &hashes)?) {
-                if visit(B256::new(*hash), Address::new(address), record.info)?.is_break() {
-                    return Ok(());
-                }
-            }
-            if some.len() < WALK_STEP {
-                return Ok(());
+        for entry in entries::<_, 32>(kv, Table::Accounts, &[], start, AccountRecord::decode)? {
+            let (hash, AccountRecord { address, info, .. }) = entry?;
+            if visit(B256::new(hash), address, info)?.is_break() {
+                break;
             }
         }
+        Ok(())
     }
 
     fn for_each_slot(
@@ -354,27 +345,9 @@ impl StateBackend for FileDb {
         let Some(record) = self.record(&hash)?.filter(|record| record.slots > 0) else {
             return Ok(());
         };
-        let mut some: Vec<(B256, U256)> = Vec::new();
-        let mut visit_all = |some: &mut Vec<(B256, U256)>| {
-            let hashes: Vec<_> = some.iter().map(|slot| slot.0).collect();
-            for ((hash, word), slot) in some.drain(..).zip(preimages::<32>(kv, &hashes)?) {
-                if visit(hash, U256::from_be_bytes(slot), word)?.is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
-            }
-            Ok(ControlFlow::Continue(()))
-        };
-        for_each_word(kv, &life(&hash, record.incarnation), from, &mut |hash, word| {
-            some.push((hash, word));
-            match some.len() < WALK_STEP {
-                true => Ok(ControlFlow::Continue(())),
-                false => visit_all(&mut some),
-            }
-        })?;
-        if !some.is_empty() {
-            let _ = visit_all(&mut some)?;
-        }
-        Ok(())
+        tries::for_each_slot(kv, &life(&hash, record.incarnation), from, &mut |hash, record| {
+            visit(hash, record.slot, record.word)
+        })
     }
 
     fn snapshot(&mut self) -> Result<SnapshotId, DbError> {
@@ -424,23 +397,8 @@ fn sweep_start(head: Option<u64>) -> Vec<u8> {
     [&[kind as u8], &place[1..17]].concat()
 }
 
-/// How many preimages a walk looks up together.
+/// How many accounts a walk that also writes or reports reads together.
 const WALK_STEP: usize = 256;
-
-/// What `hashes`, in order, are the hashes of.
-fn preimages<const N: usize>(
-    kv: &dyn KvReader,
-    hashes: &[impl AsRef<[u8]>],
-) -> Result<Vec<[u8; N]>, DbError> {
-    let found = get_all(kv, Table::Preimages, hashes, array::<N>)?;
-    hashes
-        .iter()
-        .zip(found)
-        .map(|(hash, found)| {
-            found.ok_or_else(|| corrupt_at(kv, Table::Preimages, hash.as_ref(), "no record"))
-        })
-        .collect()
-}
 
 #[cfg(test)]
 mod tests;

@@ -39,7 +39,7 @@ impl Default for FileOptions {
             access: Access::Create,
             history: History::default(),
             durability: Durability::Synced,
-            cache_bytes: 256 << 20,
+            cache_bytes: 128 << 20,
             pending_bytes: 64 << 20,
             trie_cache_bytes: 64 << 20,
             trie_dirty_bytes: 48 << 20,

@@ -15,23 +15,22 @@ use std::{
     path::Path,
 };
 
-use zvm_core::{B256, DbError, U256};
+use zvm_core::{B256, DbError};
 
 use super::{
     history::SLICES,
     keys::{Kind, SlotKey, change_key},
     read::{corrupt_at, open, put},
-    record::{AccountRecord, seal, word_body},
+    record::{AccountRecord, SlotRecord, seal},
 };
 use crate::kv::{Entries, Entry, KeyRange, KvReader, Order, Table, WriteBatch};
 
 /// Tables whose records wait.
-const TABLES: [Table; 3] = [Table::Accounts, Table::Storage, Table::Preimages];
+const TABLES: [Table; 2] = [Table::Accounts, Table::Storage];
 
 /// Places in [`TABLES`].
 const ACCOUNTS: usize = 0;
 const STORAGE: usize = 1;
-const PREIMAGES: usize = 2;
 
 /// Bytes of a redo that make a record.
 const CHUNK: usize = 64 << 10;
@@ -139,15 +138,10 @@ impl Redo {
         self.set(ACCOUNTS, hash.0.into(), body.as_deref());
     }
 
-    /// Sets a slot, or deletes it if `word` is zero.
-    pub(super) fn set_slot(&mut self, key: SlotKey, word: U256) {
-        let body = (!word.is_zero()).then(|| word_body(word));
+    /// Sets a slot, or deletes it if its word is zero.
+    pub(super) fn set_slot(&mut self, key: SlotKey, slot: SlotRecord) {
+        let body = (!slot.word.is_zero()).then(|| slot.encode());
         self.set(STORAGE, key.into(), body.as_deref());
-    }
-
-    /// Sets what `hash` is the hash of.
-    pub(super) fn set_preimage(&mut self, hash: B256, preimage: &[u8]) {
-        self.set(PREIMAGES, hash.0.into(), Some(preimage));
     }
 
     fn set(&mut self, table: usize, key: Key, body: Option<&[u8]>) {

@@ -7,7 +7,7 @@ use zvm_core::{AccountDiff, Address, B256, DbError, EMPTY_ROOT, StateDiff, U256,
 use super::{
     keys::{Life, SlotKey, life, life_of, slot_hash, slot_key},
     read::{corrupt_at, exact, get_all},
-    record::{AccountRecord, word},
+    record::{AccountRecord, SlotRecord},
 };
 use crate::kv::{KvReader, Order, Table};
 
@@ -23,8 +23,21 @@ pub(super) struct AccountChange {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SlotChange {
     pub(super) key: SlotKey,
+    pub(super) slot: U256,
     pub(super) old: U256,
     pub(super) new: U256,
+}
+
+impl SlotChange {
+    /// What is stored before.
+    pub(super) fn record_before(&self) -> SlotRecord {
+        SlotRecord { slot: self.slot, word: self.old }
+    }
+
+    /// What is stored after.
+    pub(super) fn record_after(&self) -> SlotRecord {
+        SlotRecord { slot: self.slot, word: self.new }
+    }
 }
 
 /// The records that a diff changes, each kind in key order.
@@ -36,17 +49,8 @@ pub(super) struct Plan {
     pub(super) slots: Vec<SlotChange>,
     /// Lives that end with slots in them, and how many.
     pub(super) ended: Vec<(Life, u64)>,
-    /// Addresses and slots that were not there before, by their hash.
-    pub(super) preimages: BTreeMap<B256, Preimage>,
     /// How many slots the lives in `slots` have had, by life.
     pub(super) slot_counts: BTreeMap<Life, u64>,
-}
-
-/// What a hash is the hash of.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Preimage {
-    Address(Address),
-    Slot(U256),
 }
 
 impl Plan {
@@ -65,10 +69,7 @@ impl Plan {
         // Where the slots are that a diff writes, and what it writes there.
         let mut written: Vec<(SlotKey, U256, U256)> = Vec::new();
         for ((hash, address, change), old) in touched.iter().zip(records) {
-            let new = plan.account(kv, hash, change, old)?;
-            if old.is_none() && new.is_some() {
-                plan.preimages.insert(*hash, Preimage::Address(**address));
-            }
+            let new = plan.account(kv, hash, **address, change, old)?;
             if let Some(record) = new {
                 let life = life(hash, record.incarnation);
                 let start = written.len();
@@ -92,6 +93,7 @@ impl Plan {
         &mut self,
         kv: &dyn KvReader,
         hash: &B256,
+        address: Address,
         change: &AccountDiff,
         old: Option<AccountRecord>,
     ) -> Result<Option<AccountRecord>, DbError> {
@@ -101,7 +103,7 @@ impl Plan {
             self.ended.push((life(hash, record.incarnation), record.slots));
         }
         let Some(info) = change.new else { return Ok(None) };
-        let mut new = AccountRecord::without_storage(info);
+        let mut new = AccountRecord::without_storage(address, info);
         match stored.filter(|_| keeps) {
             Some(record) => new = AccountRecord { info, ..record },
             None if change.storage.values().any(|slot| !slot.new.is_zero()) => {
@@ -138,15 +140,12 @@ impl Plan {
             .zip(&has_slots)
             .filter_map(|((key, ..), has_slots)| has_slots.then_some(key))
             .collect();
-        let mut words = get_all(kv, Table::Storage, &keys, word)?.into_iter();
+        let mut stored = get_all(kv, Table::Storage, &keys, SlotRecord::decode)?.into_iter();
         for ((key, slot, new), has_slots) in written.iter().zip(has_slots) {
-            let old = if has_slots { words.next().flatten() } else { None };
-            let (old, new) = (old.unwrap_or_default(), *new);
+            let old = if has_slots { stored.next().flatten() } else { None };
+            let (old, new) = (old.map_or(U256::ZERO, |record| record.word), *new);
             if old != new {
-                self.slots.push(SlotChange { key: *key, old, new });
-                if old.is_zero() {
-                    self.preimages.insert(slot_hash(*slot), Preimage::Slot(*slot));
-                }
+                self.slots.push(SlotChange { key: *key, slot: *slot, old, new });
             }
         }
         self.count_slots(kv)
@@ -176,7 +175,7 @@ impl Plan {
     fn drop_lives_without_slots(&mut self) {
         for record in self.accounts.iter_mut().filter_map(|account| account.new.as_mut()) {
             if record.slots == 0 {
-                *record = AccountRecord::without_storage(record.info);
+                *record = AccountRecord::without_storage(record.address, record.info);
             }
         }
     }

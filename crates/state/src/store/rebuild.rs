@@ -12,7 +12,7 @@ use super::{
     read::{corrupt, corrupt_at, entries, exact, put},
     record::AccountRecord,
     recover::{Meta, meta},
-    tries::for_each_word,
+    tries::for_each_slot,
 };
 use crate::kv::{Durability, KvReader, Order, Table, WriteBatch, prefix_end};
 
@@ -123,14 +123,14 @@ impl FileDb {
         let mut leaf = Vec::new();
         let mut next = Some(B256::ZERO);
         while let Some(from) = next.take() {
-            for_each_word(&self.kv(), life, from, &mut |slot, word| {
+            for_each_slot(&self.kv(), life, from, &mut |hash, slot| {
                 leaf.clear();
-                encode_word(word, &mut leaf);
-                trie.push(slot, &leaf)?;
+                encode_word(slot.word, &mut leaf);
+                trie.push(hash, &leaf)?;
                 if records.borrow().len() < STEP {
                     return Ok(ControlFlow::Continue(()));
                 }
-                next = successor(slot);
+                next = successor(hash);
                 Ok(ControlFlow::Break(()))
             })?;
             self.write_branches(records, STEP - 1, done)?;

@@ -2,14 +2,16 @@
 //! caller knows the table and the file.
 
 use alloy_rlp::{Decodable, Encodable, Header};
-use zvm_core::{AccountInfo, B256, BlockId, EMPTY_ROOT, KECCAK_EMPTY, U256};
+use zvm_core::{AccountInfo, Address, B256, BlockId, EMPTY_ROOT, KECCAK_EMPTY, U256};
 
 pub(super) use crate::kv::records::seal;
 
 /// An account as it is stored: the RLP list
-/// `[nonce, balance, code hash or "", storage root or "", incarnation, slots]`.
+/// `[address, nonce, balance, code hash or "", storage root or "", incarnation, slots]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AccountRecord {
+    /// What the key is the hash of: a walk over the state says whose accounts it meets.
+    pub(super) address: Address,
     pub(super) info: AccountInfo,
     /// Root of the storage trie.
     pub(super) storage_root: B256,
@@ -20,14 +22,15 @@ pub(super) struct AccountRecord {
 }
 
 impl AccountRecord {
-    pub(super) fn without_storage(info: AccountInfo) -> Self {
-        Self { info, storage_root: EMPTY_ROOT, incarnation: 0, slots: 0 }
+    pub(super) fn without_storage(address: Address, info: AccountInfo) -> Self {
+        Self { address, info, storage_root: EMPTY_ROOT, incarnation: 0, slots: 0 }
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
         let code_hash = if self.info.has_code() { self.info.code_hash.as_slice() } else { &[] };
         let root = if self.slots > 0 { self.storage_root.as_slice() } else { &[] };
-        let payload_length = self.info.nonce.length()
+        let payload_length = self.address.length()
+            + self.info.nonce.length()
             + self.info.balance.length()
             + code_hash.length()
             + root.length()
@@ -35,6 +38,7 @@ impl AccountRecord {
             + self.slots.length();
         let mut body = Vec::with_capacity(payload_length + 2);
         Header { list: true, payload_length }.encode(&mut body);
+        self.address.encode(&mut body);
         self.info.nonce.encode(&mut body);
         self.info.balance.encode(&mut body);
         code_hash.encode(&mut body);
@@ -48,6 +52,7 @@ impl AccountRecord {
         let rlp = |error: alloy_rlp::Error| format!("account: {error}");
         let mut rest = body;
         let mut fields = Header::decode_bytes(&mut rest, true).map_err(rlp)?;
+        let address = Address::decode(&mut fields).map_err(rlp)?;
         let nonce = u64::decode(&mut fields).map_err(rlp)?;
         let balance = U256::decode(&mut fields).map_err(rlp)?;
         let mut hash = |what, absent| match Header::decode_bytes(&mut fields, false) {
@@ -66,7 +71,7 @@ impl AccountRecord {
             return Err(format!("account: {slots} slots under storage root {storage_root}"));
         }
         let info = AccountInfo { nonce, balance, code_hash };
-        Ok(Self { info, storage_root, incarnation, slots })
+        Ok(Self { address, info, storage_root, incarnation, slots })
     }
 }
 
@@ -156,17 +161,47 @@ pub(super) fn decode_blocks(body: &[u8]) -> Result<Vec<u64>, String> {
     Ok(blocks)
 }
 
-/// A word without leading zeros, as it is stored; nothing for zero.
-pub(super) fn word_body(word: U256) -> Vec<u8> {
-    word.to_be_bytes_trimmed_vec()
+/// A slot as it is stored: length of the slot u8 ‖ slot ‖ word, both without leading zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SlotRecord {
+    /// What the end of the key is the hash of.
+    pub(super) slot: U256,
+    /// Never zero where it is stored.
+    pub(super) word: U256,
 }
 
-/// The word of a body. Zero is never stored.
-pub(super) fn word(body: &[u8]) -> Result<U256, String> {
-    match body {
-        [] | [0, ..] => Err("word: empty or with leading zeros".to_owned()),
-        bytes => U256::try_from_be_slice(bytes).ok_or_else(|| length("word", bytes.len(), 32)),
+impl SlotRecord {
+    /// Nothing for a word of zero.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        if self.word.is_zero() {
+            return Vec::new();
+        }
+        let slot_length = self.slot.byte_len();
+        let mut body = Vec::with_capacity(1 + slot_length + self.word.byte_len());
+        body.push(slot_length as u8);
+        body.extend_from_slice(&self.slot.to_be_bytes::<32>()[32 - slot_length..]);
+        body.extend_from_slice(&self.word.to_be_bytes::<32>()[32 - self.word.byte_len()..]);
+        body
     }
+
+    pub(super) fn decode(body: &[u8]) -> Result<Self, String> {
+        let (slot_length, rest) = body.split_first().ok_or("slot: empty")?;
+        let (slot, word) = rest
+            .split_at_checked(usize::from(*slot_length))
+            .ok_or_else(|| length("slot", rest.len(), usize::from(*slot_length)))?;
+        if word.is_empty() {
+            return Err("word: empty".to_owned());
+        }
+        Ok(Self { slot: trimmed("slot", slot)?, word: trimmed("word", word)? })
+    }
+}
+
+/// A number of at most 32 bytes without leading zeros.
+fn trimmed(what: &str, bytes: &[u8]) -> Result<U256, String> {
+    if bytes.first() == Some(&0) {
+        return Err(format!("{what}: with leading zeros"));
+    }
+    U256::try_from_be_slice(bytes).ok_or_else(|| length(what, bytes.len(), 32))
 }
 
 /// A body of 8 bytes.
@@ -192,6 +227,7 @@ mod tests {
     proptest! {
         #[test]
         fn accounts_read_back(
+            address in any::<[u8; 20]>(),
             nonce in any::<u64>(),
             balance in any::<[u8; 32]>(),
             code_hash in any::<Option<[u8; 32]>>(),
@@ -202,12 +238,19 @@ mod tests {
                 balance: U256::from_be_bytes(balance),
                 code_hash: code_hash.map_or(KECCAK_EMPTY, B256::from),
             };
-            let mut record = AccountRecord::without_storage(info);
+            let mut record = AccountRecord::without_storage(address.into(), info);
             if let Some((root, incarnation, slots)) = storage {
                 let (storage_root, slots) = (B256::from(root), slots.max(1));
                 record = AccountRecord { storage_root, incarnation, slots, ..record };
             }
             prop_assert_eq!(AccountRecord::decode(&record.encode()), Ok(record));
+        }
+
+        #[test]
+        fn slots_read_back(slot in any::<[u8; 32]>(), word in any::<[u8; 32]>(), zeros in 0..32_usize) {
+            let (slot, word) = (U256::from_be_bytes(slot) >> (zeros * 8), U256::from_be_bytes(word));
+            let record = SlotRecord { slot, word: word.max(U256::from(1)) };
+            prop_assert_eq!(SlotRecord::decode(&record.encode()), Ok(record));
         }
 
         #[test]
@@ -221,7 +264,7 @@ mod tests {
             let _ = AccountRecord::decode(&bytes);
             let _ = Head::decode(&bytes);
             let _ = decode_blocks(&bytes);
-            let _ = word(&bytes);
+            let _ = SlotRecord::decode(&bytes);
         }
     }
 }

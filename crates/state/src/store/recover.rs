@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use zvm_core::{B256, DbError};
+use zvm_core::{B256, DbError, U256};
 
 use super::{
     FileOptions,
@@ -11,13 +11,13 @@ use super::{
     keys::{Kind, SlotKey, change_key},
     plan::{AccountChange, SlotChange},
     read::{corrupt, exact, get, get_all, open, put},
-    record::{AccountRecord, Head, number, word},
+    record::{AccountRecord, Head, SlotRecord, number},
     tries::{TrieChanges, Tries},
 };
 use crate::kv::{KvReader, Order, Table, WriteBatch};
 
 /// The layout of this program. A store with a higher number is refused.
-pub(super) const FORMAT_VERSION: u32 = 2;
+pub(super) const FORMAT_VERSION: u32 = 3;
 
 /// Keys of `meta`.
 pub(super) mod meta {
@@ -213,14 +213,16 @@ impl Before {
         }
 
         let keys: Vec<&[u8]> = of_kind(Kind::Slot).map(|(_, key, _)| key).collect();
-        let present = get_all(kv, Table::Storage, &keys, word)?;
+        let present = get_all(kv, Table::Storage, &keys, SlotRecord::decode)?;
         let mut slots = Vec::new();
         for ((name, key, body), present) in of_kind(Kind::Slot).zip(present) {
             let key: SlotKey = exact(kv, Table::Changes, key)?;
-            let old = decoded(kv, &name, body, word)?.unwrap_or_default();
-            let new = present.unwrap_or_default();
-            if old != new {
-                slots.push(SlotChange { key, old, new });
+            let old = decoded(kv, &name, body, SlotRecord::decode)?;
+            if let Some(SlotRecord { slot, .. }) = old.or(present)
+                && old != present
+            {
+                let word = |record: Option<SlotRecord>| record.map_or(U256::ZERO, |slot| slot.word);
+                slots.push(SlotChange { key, slot, old: word(old), new: word(present) });
             }
         }
         Ok((accounts, slots))

@@ -1,8 +1,13 @@
 //! The tries of a store: flat records as leaves, branch records above them.
 
-use std::ops::{ControlFlow, Range};
+use std::{
+    iter,
+    ops::{ControlFlow, Range},
+    panic::resume_unwind,
+    thread,
+};
 
-use zvm_core::{B256, DbError, U256};
+use zvm_core::{B256, DbError};
 use zvm_trie::{
     Branch, Change, LeafVisitor, Nibbles, TrieReader, UpdateOptions, encode_account, encode_word,
     update,
@@ -13,15 +18,20 @@ use super::{
     keys::{Life, life_of, slot_hash_of},
     plan::{AccountChange, SlotChange},
     read::entries,
-    record::{AccountRecord, word},
+    record::{AccountRecord, SlotRecord},
 };
 use crate::kv::{KvReader, Table, WriteBatch};
+
+/// Below this many changed slots a thread takes longer to start than it saves.
+const SLOTS_PER_THREAD: usize = 256;
 
 /// The branch records of both kinds of tries.
 #[derive(Debug)]
 pub(super) struct Tries {
     pub(super) accounts: Branches,
     pub(super) storage: Branches,
+    /// Threads for one update. The result does not depend on it.
+    threads: usize,
 }
 
 /// Records that a block changes.
@@ -36,6 +46,7 @@ impl Tries {
         Self {
             accounts: Branches::new(Table::TrieAccounts, cache_bytes / 4 * 3),
             storage: Branches::new(Table::TrieStorage, cache_bytes / 4),
+            threads: thread::available_parallelism().map_or(1, usize::from),
         }
     }
 
@@ -68,12 +79,46 @@ impl Tries {
         &self,
         kv: &dyn KvReader,
         slots: &[SlotChange],
-        slot_count: impl Fn(&Life) -> Option<u64>,
+        slot_count: impl Fn(&Life) -> Option<u64> + Sync,
         out: &mut TrieChanges,
     ) -> Result<Vec<(Life, B256)>, DbError> {
-        let mut roots = Vec::new();
+        let lives: Vec<_> = slots.chunk_by(|a, b| a.key[..36] == b.key[..36]).collect();
+        let threads = self.threads.min(slots.len() / SLOTS_PER_THREAD).max(1);
+        let parts: Vec<_> = lives.chunks(lives.len().div_ceil(threads).max(1)).collect();
+        // A contract alone has its trie for all threads to share.
+        let options = match parts.len() {
+            1 => UpdateOptions { threads, ..UpdateOptions::STORAGE },
+            _ => UpdateOptions::STORAGE,
+        };
+        let update = |part: &[_]| self.update_lives(kv, part, &slot_count, options);
+        let updated = thread::scope(|scope| {
+            let Some((first, others)) = parts.split_first() else { return Vec::new() };
+            let others: Vec<_> = others.iter().map(|part| scope.spawn(|| update(part))).collect();
+            let first = update(first);
+            let others = others.into_iter().map(|other| other.join());
+            let others = others.map(|done| done.unwrap_or_else(|panic| resume_unwind(panic)));
+            iter::once(first).chain(others).collect()
+        });
+        let mut roots = Vec::with_capacity(lives.len());
+        for part in updated {
+            let (part_roots, branches) = part?;
+            roots.extend(part_roots);
+            out.storage.extend(branches);
+        }
+        Ok(roots)
+    }
+
+    /// Changes the storage tries of some lives, each with its slots.
+    fn update_lives(
+        &self,
+        kv: &dyn KvReader,
+        lives: &[&[SlotChange]],
+        slot_count: &dyn Fn(&Life) -> Option<u64>,
+        options: UpdateOptions,
+    ) -> Result<(Vec<(Life, B256)>, Vec<BranchChange>), DbError> {
+        let (mut roots, mut branches) = (Vec::with_capacity(lives.len()), Vec::new());
         let mut values = Vec::new();
-        for of_life in slots.chunk_by(|a, b| a.key[..36] == b.key[..36]) {
+        for of_life in lives {
             let life = life_of(&of_life[0].key);
             let ranges = write_all(&mut values, of_life, |slot, out| {
                 if !slot.new.is_zero() {
@@ -90,12 +135,12 @@ impl Tries {
                 })
                 .collect();
             let trie = StorageTrie { kv, tries: self, life, slots: slot_count(&life) };
-            let update = update(&trie, &changes, UpdateOptions::STORAGE)?;
+            let update = update(&trie, &changes, options)?;
             let records = update.branches.into_iter();
-            out.storage.extend(records.map(|(path, branch)| (storage_path(&life, &path), branch)));
+            branches.extend(records.map(|(path, branch)| (storage_path(&life, &path), branch)));
             roots.push((life, update.root));
         }
-        Ok(roots)
+        Ok((roots, branches))
     }
 
     /// Changes the account trie and answers the new root. Accounts come in key order.
@@ -121,7 +166,8 @@ impl Tries {
             })
             .collect();
         let trie = AccountTrie { kv, tries: self };
-        let update = update(&trie, &changes, UpdateOptions::ACCOUNTS)?;
+        let options = UpdateOptions { threads: self.threads, ..UpdateOptions::ACCOUNTS };
+        let update = update(&trie, &changes, options)?;
         let records = update.branches.into_iter();
         out.accounts.extend(records.map(|(path, branch)| (account_path(&path), branch)));
         Ok(update.root)
@@ -202,27 +248,27 @@ pub(super) fn storage_leaves(
     visit: &mut LeafVisitor<'_>,
 ) -> Result<(), DbError> {
     let mut value = Vec::with_capacity(33);
-    for_each_word(kv, life, path.first_key(), &mut |hash, word| {
+    for_each_slot(kv, life, path.first_key(), &mut |hash, slot| {
         if hash > path.last_key() {
             return Ok(ControlFlow::Break(()));
         }
         value.clear();
-        encode_word(word, &mut value);
+        encode_word(slot.word, &mut value);
         visit(hash, &value)
     })
 }
 
-/// Visits the words of a life in order of their hashes.
-pub(super) fn for_each_word(
+/// Visits the slots of a life in order of their hashes.
+pub(super) fn for_each_slot(
     kv: &dyn KvReader,
     life: &Life,
     from: B256,
-    visit: &mut dyn FnMut(B256, U256) -> Result<ControlFlow<()>, DbError>,
+    visit: &mut dyn FnMut(B256, SlotRecord) -> Result<ControlFlow<()>, DbError>,
 ) -> Result<(), DbError> {
     let first = super::keys::slot_key(life, &from);
-    for entry in entries(kv, Table::Storage, life, Some(&first), word)? {
-        let (key, word) = entry?;
-        if visit(slot_hash_of(&key), word)?.is_break() {
+    for entry in entries(kv, Table::Storage, life, Some(&first), SlotRecord::decode)? {
+        let (key, slot) = entry?;
+        if visit(slot_hash_of(&key), slot)?.is_break() {
             break;
         }
     }

@@ -108,7 +108,6 @@ fn is_compressible(table: Table) -> bool {
         table,
         Table::TrieAccounts
             | Table::TrieStorage
-            | Table::Preimages
             | Table::BlockHashes
             | Table::BlockNumbers
             | Table::Canonical
