@@ -13,7 +13,7 @@ use zvm_core::B256;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const USAGE: &str = "\
-usage: cargo bench -p zvm-benches [--features rocksdb] --bench state -- [OPTIONS]
+usage: cargo bench -p zvm-benches [--features nomt,rocksdb] --bench state -- [OPTIONS]
   --accounts N        accounts before the first block (1000000)
   --series N,N,...    one measurement for each of these sizes instead
   --blocks N          blocks to measure (100)

@@ -5,6 +5,8 @@ use std::{error::Error, fmt, path::Path, str::FromStr};
 use zvm_core::{AccountInfo, Address, B256, StateDiff, U256};
 use zvm_state::kv::Engine;
 
+#[cfg(feature = "nomt")]
+use super::nomt::NomtStore;
 use super::{recompute::Recompute, zvm::Zvm};
 
 /// Why a measurement ended early.
@@ -42,6 +44,9 @@ pub struct Committed {
 pub enum Kind {
     /// zvm's store on an engine.
     Zvm(Engine),
+    /// The crate of that name.
+    #[cfg(feature = "nomt")]
+    Nomt,
     /// No store: all leaves are hashed again for each block.
     Recompute,
 }
@@ -52,6 +57,8 @@ impl Kind {
         Self::Zvm(Engine::Redb),
         #[cfg(feature = "rocksdb")]
         Self::Zvm(Engine::RocksDb),
+        #[cfg(feature = "nomt")]
+        Self::Nomt,
         Self::Recompute,
     ];
 
@@ -59,6 +66,8 @@ impl Kind {
     pub fn open(self, folder: &Path) -> Result<Box<dyn Contender>, Failure> {
         Ok(match self {
             Self::Zvm(engine) => Box::new(Zvm::open(engine, folder)?),
+            #[cfg(feature = "nomt")]
+            Self::Nomt => Box::new(NomtStore::open(folder)?),
             Self::Recompute => Box::new(Recompute::default()),
         })
     }
@@ -74,6 +83,8 @@ impl Kind {
     pub fn has_ethereum_root(self) -> bool {
         match self {
             Self::Zvm(_) | Self::Recompute => true,
+            #[cfg(feature = "nomt")]
+            Self::Nomt => false,
         }
     }
 
@@ -82,7 +93,7 @@ impl Kind {
     pub fn blocks(self, blocks: u64) -> u64 {
         match self {
             Self::Recompute => blocks.min(3),
-            Self::Zvm(_) => blocks,
+            _ => blocks,
         }
     }
 }
@@ -93,6 +104,8 @@ impl fmt::Display for Kind {
             Self::Zvm(Engine::Redb) => "redb",
             #[cfg(feature = "rocksdb")]
             Self::Zvm(Engine::RocksDb) => "rocksdb",
+            #[cfg(feature = "nomt")]
+            Self::Nomt => "nomt",
             Self::Recompute => "recompute",
         })
     }

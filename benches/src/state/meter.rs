@@ -6,8 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::fs::{Advice, fadvise};
-
 use super::contender::Failure;
 use crate::timing::{process_time, thread_time};
 
@@ -88,12 +86,14 @@ pub(super) fn disk_bytes(folder: &Path) -> Result<u64, Failure> {
     Ok(bytes)
 }
 
-/// Puts the files in `folder`, which nobody has open, out of the page cache.
+/// Puts the files in `folder`, which nobody has open, out of the page cache. Only Linux can.
 pub(super) fn forget(folder: &Path) -> Result<(), Failure> {
     for_each_file(folder, &mut |file| {
         // Only pages that are on disk can go.
         file.sync_all()?;
-        Ok(fadvise(file, 0, None, Advice::DontNeed)?)
+        #[cfg(target_os = "linux")]
+        rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?;
+        Ok(())
     })
 }
 

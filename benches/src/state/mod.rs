@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench -p zvm-benches --bench state -- --accounts 1000000 --blocks 100
-//! cargo bench -p zvm-benches --features rocksdb --bench state -- --series 100000,1000000,5000000
+//! cargo bench -p zvm-benches --features nomt,rocksdb --bench state -- --series 100000,1000000,5000000
 //! ```
 //!
 //! Each [`Contender`] gets the same state and the same blocks from a [`Workload`]: 1,000,000 accounts
@@ -14,6 +14,7 @@
 //! | contender | |
 //! |---|---|
 //! | `redb`, `rocksdb` | [`FileDb`](zvm_state::FileDb) with default options on that engine (`rocksdb` is a feature of this crate) |
+//! | `nomt` | the crate of that name with default options: one binary trie under BLAKE3 with a page store of its own, no past (a feature of this crate) |
 //! | `recompute` | no store: the state in memory, its root from all leaves with alloy-trie, three blocks |
 //!
 //! Every [stage](stages) of a contender runs in a process of its own, so that its memory is its
@@ -23,6 +24,8 @@
 mod contender;
 mod figures;
 mod meter;
+#[cfg(feature = "nomt")]
+mod nomt;
 mod recompute;
 pub mod stages;
 mod table;
