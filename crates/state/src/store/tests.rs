@@ -1,6 +1,8 @@
-//! The store over a simulated disk: crashes, full disks, damage.
+//! The store over a simulated disk: crashes, full disks, what is kept.
 
-use std::{collections::BTreeMap, ops::ControlFlow, path::Path};
+mod damage;
+
+use std::{ops::ControlFlow, path::Path};
 
 use zvm_core::{
     AccountInfo, Address, Assembled, B256, Database, DbError, EMPTY_ROOT, StateBackend, StateDiff,
@@ -181,71 +183,6 @@ fn a_full_disk_changes_nothing() {
         drop(db);
         let db = open(&disk, History::Blocks(8), Durability::Synced).unwrap();
         db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
-    }
-}
-
-/// Everything in a store.
-fn records(kv: &dyn KvReader) -> Vec<(Table, Vec<u8>, Vec<u8>)> {
-    let mut records = Vec::new();
-    for table in Table::ALL {
-        for entry in kv.iter(table, &[], None, Order::Forward).unwrap() {
-            let (key, value) = entry.unwrap();
-            records.push((table, key, value));
-        }
-    }
-    records
-}
-
-/// What a store answers about blocks, accounts and slots, as text; errors are passed over.
-fn answers(db: &mut FileDb, next: u64) -> BTreeMap<String, String> {
-    let mut answers = BTreeMap::new();
-    let mut note = |what: String, answer: Result<String, DbError>| {
-        answer.ok().map(|answer| answers.insert(what, answer));
-    };
-    for number in db.floor()..=next {
-        let Ok(then) = db.at(number) else { continue };
-        for id in 0..16 {
-            let address = Address::repeat_byte(id);
-            let account = then.account(address).map(|account| format!("{account:?}"));
-            note(format!("account {id} at {number}"), account);
-            for slot in [0, 5, 17] {
-                let word = then.storage(address, U256::from(slot)).map(|word| word.to_string());
-                note(format!("slot {slot} of {id} at {number}"), word);
-            }
-        }
-    }
-    note("content".into(), content_root(db).map(|root| root.to_string()));
-    note("next".into(), commit(db, next).and_then(|()| db.state_root()).map(|r| r.to_string()));
-    answers
-}
-
-#[test]
-fn a_flipped_bit_in_any_record_is_an_error_or_harmless() {
-    let disk = SimDisk::default();
-    let mut db = open(&disk, History::Blocks(34), Durability::Synced).unwrap();
-    for number in 1..=75 {
-        commit(&mut db, number).unwrap();
-    }
-    drop(db);
-    let whole = records(&*store(&disk.after(Crash::Cut { kept: 0 })).unwrap());
-    let reopened = || disk.after(Crash::Cut { kept: 0 });
-    let right =
-        answers(&mut open(&reopened(), History::Blocks(34), Durability::Synced).unwrap(), 76);
-    // A sample: with all records the test would run for minutes.
-    for (index, (table, key, value)) in whole.iter().enumerate().step_by(whole.len() / 300 + 1) {
-        let disk = reopened();
-        let mut kv = store(&disk).unwrap();
-        let mut damaged = value.clone();
-        let bit = (index * 31) % (8 * damaged.len());
-        damaged[bit / 8] ^= 1 << (bit % 8);
-        let mut batch = WriteBatch::new();
-        batch.put(*table, key, &damaged);
-        kv.write(batch, Durability::Synced).unwrap();
-        drop(kv);
-        let Ok(mut db) = open(&disk, History::Blocks(34), Durability::Synced) else { continue };
-        for (what, answer) in answers(&mut db, 76) {
-            assert_eq!(Some(&answer), right.get(&what), "{} {key:02x?}: {what}", table.name());
-        }
     }
 }
 

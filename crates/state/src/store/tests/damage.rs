@@ -1,0 +1,141 @@
+//! A store whose records were damaged one by one.
+
+use std::{collections::BTreeMap, path::Path};
+
+use zvm_core::{
+    AccountInfo, Address, B256, Bytes, Database, DbError, StateBackend, U256, keccak256,
+};
+
+use super::{content_root, open, store};
+use crate::{
+    FileDb, FileOptions, History,
+    kv::{
+        Durability, KvReader, Options, Order, Table, WriteBatch,
+        compliance::Random,
+        sim::{Crash, SimDisk},
+    },
+    store::recover::initial,
+};
+
+/// Accounts in a small store.
+const SMALL_WORLD: u64 = 8;
+
+/// Its last block: late enough for records to be where they belong, and for some to be gone.
+const SMALL_HEAD: u64 = 72;
+
+const KEPT: History = History::Blocks(34);
+
+/// Everything in a store.
+fn records(kv: &dyn KvReader) -> Vec<(Table, Vec<u8>, Vec<u8>)> {
+    let mut records = Vec::new();
+    for table in Table::ALL {
+        for entry in kv.iter(table, &[], None, Order::Forward).unwrap() {
+            let (key, value) = entry.unwrap();
+            records.push((table, key, value));
+        }
+    }
+    records
+}
+
+/// A store with few records, but some in every table: accounts with code and with many slots, and
+/// as many small blocks after them as it takes for all to be where they belong.
+fn small_store() -> SimDisk {
+    let disk = SimDisk::default();
+    let mut db = open(&disk, KEPT, Durability::Synced).unwrap();
+    let mut batch = db.batch();
+    for id in 0..SMALL_WORLD {
+        let address = Address::repeat_byte(id as u8);
+        let code = Bytes::from(vec![id as u8; 1 + id as usize / 4]);
+        let info = AccountInfo { code_hash: keccak256(&code), ..AccountInfo::default() };
+        batch.set_code(code);
+        batch = batch.set_account(address, info);
+        for slot in 0..id * 4 {
+            batch = batch.set_storage(address, U256::from(slot), U256::from(slot + 1));
+        }
+    }
+    batch.commit().unwrap();
+    for number in 2..=SMALL_HEAD {
+        small_commit(&mut db, number).unwrap();
+        db.set_block_hash(number, B256::with_last_byte(number as u8)).unwrap();
+    }
+    drop(db);
+    // One batch instead of a log of them all is quicker to open.
+    let copy = Path::new("copy");
+    store(&disk).unwrap().view().unwrap().checkpoint(copy).unwrap();
+    disk
+}
+
+/// A block that changes a slot of one account, and the nonce of another.
+fn small_commit(db: &mut FileDb, number: u64) -> Result<(), DbError> {
+    let address = |id: u64| Address::repeat_byte((id % SMALL_WORLD) as u8);
+    let old = db.account(address(number * 5))?.unwrap_or_default();
+    let info = AccountInfo { nonce: number, ..old.info };
+    let slot = U256::from(number % 28);
+    db.batch()
+        .set_account(address(number * 5), info)
+        .set_storage(address(number * 5), slot, U256::from(number % 3))
+        .commit()
+}
+
+/// What a store answers about blocks, accounts, slots and code, as text; errors are passed over.
+fn answers(db: &mut FileDb, next: u64) -> BTreeMap<String, String> {
+    let mut answers = BTreeMap::new();
+    let mut note = |what: String, answer: Result<String, DbError>| {
+        answer.ok().map(|answer| answers.insert(what, answer));
+    };
+    for number in db.floor()..=next {
+        note(format!("hash of {number}"), db.block_hash(number).map(|hash| hash.to_string()));
+        let Ok(then) = db.at(number) else { continue };
+        for id in 0..SMALL_WORLD {
+            let address = Address::repeat_byte(id as u8);
+            let account = then.account(address);
+            if let Ok(Some(account)) = &account {
+                let code = then.code(account.code_hash).map(|code| code.to_string());
+                note(format!("code of {id} at {number}"), code);
+            }
+            let account = account.map(|account| format!("{account:?}"));
+            note(format!("account {id} at {number}"), account);
+            for slot in [0, 5, 17] {
+                let word = then.storage(address, U256::from(slot)).map(|word| word.to_string());
+                note(format!("slot {slot} of {id} at {number}"), word);
+            }
+        }
+    }
+    note("content".into(), content_root(db).map(|root| root.to_string()));
+    note(
+        "next".into(),
+        small_commit(db, next).and_then(|()| db.state_root()).map(|r| r.to_string()),
+    );
+    note("back".into(), db.unwind(next - 3).and_then(|()| db.state_root()).map(|r| r.to_string()));
+    answers
+}
+
+#[test]
+fn a_flipped_bit_in_any_record_is_an_error_or_harmless() {
+    let disk = small_store();
+    let opened = |damaged: WriteBatch| {
+        let disk = disk.after(Crash::Cut { kept: 0 });
+        let options = Options { initial: &|| Ok(initial()), ..Options::default() };
+        let mut kv = disk.open(Path::new("copy"), options)?;
+        kv.write(damaged, Durability::Synced)?;
+        FileDb::over(kv, FileOptions { history: KEPT, ..FileOptions::default() })
+    };
+    let mut db = opened(WriteBatch::new()).unwrap();
+    let whole = records(db.store());
+    for table in Table::ALL {
+        assert!(whole.iter().any(|record| record.0 == table), "no record in {}", table.name());
+    }
+    let right = answers(&mut db, SMALL_HEAD + 1);
+    let mut random = Random::new(72);
+    for (table, key, mut value) in whole {
+        let bit = random.below(8 * value.len() as u64) as usize;
+        value[bit / 8] ^= 1 << (bit % 8);
+        let mut batch = WriteBatch::new();
+        batch.put(table, &key, &value);
+        let Ok(mut db) = opened(batch) else { continue };
+        for (what, answer) in answers(&mut db, SMALL_HEAD + 1) {
+            let place = format!("bit {bit} of {} {key:02x?}: {what}", table.name());
+            assert_eq!(Some(&answer), right.get(&what), "{place}");
+        }
+    }
+}
