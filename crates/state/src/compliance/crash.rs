@@ -8,6 +8,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::mpsc,
     thread,
     time::Duration,
 };
@@ -38,6 +39,9 @@ const ROUNDS_PER_STORE: u32 = 25;
 
 /// How long a child may live, in milliseconds.
 const LIFE_MAX: u64 = 300;
+
+/// How long a child may take until its first word. Opening a store takes a busy machine a while.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// How many blocks are unwound and made again after each round.
 const UNWOUND: u64 = 3;
@@ -119,9 +123,15 @@ impl Crashes<'_> {
             }
             let subject = subject.get_or_insert_with(|| self.subject(round / ROUNDS_PER_STORE));
             let here = format!("seed {}, round {round}, {subject}", self.seed);
-            // Now and then at once, to meet the opening.
-            let life = if random.below(4) == 0 { 20 } else { LIFE_MAX };
-            let words = self.kill_one(subject, round, random.below(life), &here);
+            // Now and then while the store is being opened, else while blocks are committed, however
+            // long the opening takes.
+            let (is_after_word, life) = match random.below(8) {
+                0 => (false, 20),
+                1 => (false, LIFE_MAX),
+                _ => (true, LIFE_MAX),
+            };
+            let life = Duration::from_millis(random.below(life));
+            let words = self.kill_one(subject, round, is_after_word, life, &here);
             survived.silent += u32::from(words.is_empty());
             survived.rounds += 1;
             subject.check(&words, &mut random, &mut survived, &here);
@@ -146,8 +156,16 @@ impl Crashes<'_> {
         }
     }
 
-    /// Starts a child, kills it after `life` milliseconds, and answers what it has said.
-    fn kill_one(&self, subject: &Subject, round: u32, life: u64, here: &str) -> Vec<Word> {
+    /// Starts a child, kills it `life` after that or after its first word, and answers what it has
+    /// said.
+    fn kill_one(
+        &self,
+        subject: &Subject,
+        round: u32,
+        is_after_word: bool,
+        life: Duration,
+        here: &str,
+    ) -> Vec<Word> {
         let engine = name(subject.engine);
         let mut child = (self.child)()
             .env(FOLDER, &subject.folder)
@@ -157,11 +175,18 @@ impl Crashes<'_> {
             .spawn()
             .expect("this program starts");
         let said = child.stdout.take().expect("piped");
+        let (sender, heard) = mpsc::channel();
         let listener = thread::spawn(move || {
             let lines = BufReader::new(said).lines().map_while(Result::ok);
-            lines.filter_map(|line| Word::parse(&line)).collect()
+            let words = lines.filter_map(|line| Word::parse(&line));
+            // Nobody listens any more after the first.
+            words.inspect(|_| drop(sender.send(()))).collect()
         });
-        thread::sleep(Duration::from_millis(life));
+        if is_after_word {
+            let waited = heard.recv_timeout(SILENCE_MAX);
+            assert!(waited.is_ok(), "{here}: not a word in {SILENCE_MAX:?}");
+        }
+        thread::sleep(life);
         let ended = child.try_wait().expect("a child of ours");
         assert!(ended.is_none(), "{here}: the child ended by itself, {ended:?}");
         child.kill().expect("a child of ours");
