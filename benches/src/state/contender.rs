@@ -122,3 +122,46 @@ impl FromStr for Kind {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::Workload;
+
+    #[test]
+    fn every_store_reads_alike_and_ethereum_roots_agree() {
+        let workload = Workload { accounts: 300 };
+        let mut seen = Vec::new();
+        for kind in Kind::ALL {
+            let folder = tempfile::tempdir().unwrap();
+            let mut store = kind.open(&folder.path().join("store")).unwrap();
+            for diff in workload.seed() {
+                store.seed(&diff).unwrap();
+            }
+            store.finish_seed().unwrap();
+            let mut roots = Vec::new();
+            for number in 0..2 {
+                let diff = workload.block(number, &*store).unwrap();
+                roots.push(store.commit(&diff).unwrap().root);
+            }
+            let read = |(address, slot)| {
+                (store.account(address).unwrap(), store.slot(address, slot).unwrap())
+            };
+            let reads: Vec<_> = workload.places(100).into_iter().map(read).collect();
+            seen.push((kind.has_ethereum_root().then_some(roots), reads));
+        }
+        let (first, others) = seen.split_first().unwrap();
+        for (roots, reads) in others {
+            assert!(roots.is_none() || *roots == first.0);
+            assert_eq!(*reads, first.1);
+        }
+    }
+
+    #[test]
+    fn names_read_back_as_written() {
+        for kind in Kind::ALL {
+            assert_eq!(kind.to_string().parse::<Kind>().unwrap(), *kind);
+        }
+        assert!("paper".parse::<Kind>().unwrap_err().contains("recompute"));
+    }
+}
