@@ -28,6 +28,10 @@ conformance *PATHS:
 bench *ARGS:
     cargo xtask bench {{ARGS}}
 
+# compare stores of a large state; --rocksdb puts RocksDB among them
+state-bench *ARGS:
+    cargo xtask state-bench {{ARGS}}
+
 # compare random programs with revm
 fuzz-diff *ARGS:
     cargo xtask fuzz diff {{ARGS}}

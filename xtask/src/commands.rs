@@ -73,6 +73,20 @@ pub(crate) fn bench(args: &[String]) -> Result<(), Failure> {
     run(cargo(["bench", "--package", "zvm-benches", "--bench", "compare", "--"]).args(args))
 }
 
+/// Stores of a large state beside nomt and a full recompute, and RocksDB if `args` ask for it.
+pub(crate) fn state_bench(args: &[String]) -> Result<(), Failure> {
+    need_c_compiler()?;
+    let with_rocksdb = args.iter().any(|arg| arg == "--rocksdb");
+    let features = if with_rocksdb { "nomt,rocksdb" } else { "nomt" };
+    let bench = ["bench", "--package", "zvm-benches", "--features", features];
+    let mut command = cargo(bench);
+    if with_rocksdb {
+        rocksdb::prepare(&mut command)?;
+    }
+    let rest = args.iter().filter(|arg| *arg != "--rocksdb");
+    run(command.args(["--bench", "state", "--"]).args(rest))
+}
+
 /// The differential fuzzer, or a cargo-fuzz target by its name.
 pub(crate) fn fuzz(args: &[String]) -> Result<(), Failure> {
     let targets = fuzz_targets();

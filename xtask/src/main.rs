@@ -57,6 +57,13 @@ const COMMANDS: &[Command] = &[
         run: commands::bench,
     },
     Command {
+        name: "state-bench",
+        usage: "[--rocksdb] [ARG…]",
+        about: "Compare stores of a large state: what a block costs in each, and reading; arguments go to \
+            the bench",
+        run: commands::state_bench,
+    },
+    Command {
         name: "fuzz",
         usage: "diff --cases N --seed S | TARGET [ARG…]",
         about: "Compare random programs with revm, or fuzz a decoder with cargo-fuzz",
