@@ -180,7 +180,11 @@ impl Crashes<'_> {
             let lines = BufReader::new(said).lines().map_while(Result::ok);
             let words = lines.filter_map(|line| Word::parse(&line));
             // Nobody listens any more after the first.
-            words.inspect(|_| drop(sender.send(()))).collect()
+            words
+                .inspect(|_| {
+                    let _ = sender.send(());
+                })
+                .collect()
         });
         if is_after_word {
             let waited = heard.recv_timeout(SILENCE_MAX);

@@ -122,7 +122,8 @@ fn a_flipped_bit_in_any_record_is_an_error_or_harmless() {
     };
     let mut db = opened(WriteBatch::new()).unwrap();
     let whole = records(db.store());
-    for table in Table::ALL {
+    // The tables behind the block hashes belong to the log.
+    for table in Table::ALL.into_iter().take_while(|table| *table <= Table::BlockHashes) {
         assert!(whole.iter().any(|record| record.0 == table), "no record in {}", table.name());
     }
     let right = answers(&mut db, SMALL_HEAD + 1);
