@@ -175,7 +175,7 @@ pub fn write_items<T: Rlp>(out: &mut Vec<u8>, items: &[T]) {
 }
 
 /// One item: a string or a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Item<'a> {
     /// Whether it is a list.
     pub is_list: bool,

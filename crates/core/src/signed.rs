@@ -1,4 +1,7 @@
-//! Transactions as they are signed and sent: the five envelopes of EIP-2718.
+//! Transactions as they are signed and sent: the five envelopes of EIP-2718. JSON is that of
+//! JSON-RPC.
+
+mod json;
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use alloy_rlp::{EMPTY_STRING_CODE, Encodable};

@@ -32,7 +32,8 @@ pub struct AllocAccount {
 struct Fields {
     #[serde(deserialize_with = "nonce")]
     nonce: u64,
-    #[serde(deserialize_with = "number")]
+    /// The oldest files called it `wei`.
+    #[serde(deserialize_with = "number", alias = "wei")]
     balance: U256,
     #[serde(deserialize_with = "code")]
     code: Bytes,
