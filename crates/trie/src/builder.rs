@@ -218,7 +218,11 @@ fn common_nibbles(a: &[u8], b: &[u8]) -> usize {
 
 /// Appends nibbles `from..to` of `key` as an RLP string in the hex-prefix encoding (Yellow Paper,
 /// appendix C): parity and kind in the first nibble.
-pub(crate) fn write_path(out: &mut Vec<u8>, key: &[u8], from: usize, to: usize, is_leaf: bool) {
+///
+/// # Panics
+///
+/// If `key` has fewer nibbles.
+pub fn write_path(out: &mut Vec<u8>, key: &[u8], from: usize, to: usize, is_leaf: bool) {
     let odd = !(to - from).is_multiple_of(2);
     let kind = if is_leaf { 0x20 } else { 0x00 };
     let first = if odd { kind | 0x10 | nibble(key, from) } else { kind };

@@ -76,7 +76,7 @@ mod verify;
 
 pub use account_proof::{AccountProof, AccountProofError, StorageProof};
 pub use branch::{Branch, BranchError, Child, NodeRef};
-pub use builder::RootBuilder;
+pub use builder::{RootBuilder, write_path};
 pub use error::InconsistentTrie;
 pub use nibbles::Nibbles;
 pub use proof_node::NodeError;

@@ -1,39 +1,23 @@
 //! Nodes of a proof, read strictly: each has one encoding.
 
-use alloy_rlp::Header;
-use zvm_core::B256;
+use zvm_core::{
+    B256,
+    rlp::{Item, Reader, RlpError},
+};
 
 /// Why bytes are not a node of a trie.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeError {
-    /// Not RLP, or not in its shortest form.
+    /// Not RLP of one list, or not in its shortest form.
     #[error("not canonical RLP: {0}")]
-    Rlp(alloy_rlp::Error),
-
-    /// RLP of something else than a list.
-    #[error("not a list")]
-    NotAList,
-
-    /// More bytes than the list has.
-    #[error("{length} bytes behind its list")]
-    Trailing {
-        /// How many.
-        length: usize,
-    },
+    Rlp(#[from] RlpError),
 
     /// Neither a leaf or extension (2 items) nor a branch (17).
     #[error("a list of {found} items, expected 2 or 17")]
     ItemCount {
         /// Items in the list; counting stops at 18.
         found: usize,
-    },
-
-    /// A list where there must be a string.
-    #[error("item {item} is a list, expected a string")]
-    NotAString {
-        /// Place of the item in its node, from 0.
-        item: usize,
     },
 
     /// A path that is not in hex-prefix encoding (Yellow Paper, appendix C).
@@ -128,19 +112,13 @@ impl<'n> Node<'n> {
         if depth == 0 && node == [alloy_rlp::EMPTY_STRING_CODE] {
             return Ok(Self::Empty);
         }
-        let mut rest = node;
-        let list = Item::take(&mut rest)?;
-        if !list.is_list {
-            return Err(NodeError::NotAList);
-        }
-        if !rest.is_empty() {
-            return Err(NodeError::Trailing { length: rest.len() });
-        }
+        let mut reader = Reader::new(node);
+        let mut list = reader.list("node")?;
+        reader.finish("node")?;
         let mut items = [Item::default(); 17];
         let mut count = 0;
-        let mut rest = list.payload;
-        while !rest.is_empty() {
-            let item = Item::take(&mut rest)?;
+        while !list.is_empty() {
+            let item = list.item("item of a node")?;
             *items.get_mut(count).ok_or(NodeError::ItemCount { found: 18 })? = item;
             count += 1;
         }
@@ -153,9 +131,9 @@ impl<'n> Node<'n> {
 
     /// A leaf or an extension.
     fn short(path: &Item<'n>, second: &Item<'n>, depth: usize) -> Result<Self, NodeError> {
-        let (path, is_leaf) = HexPrefix::decode(path.string(0)?)?;
+        let (path, is_leaf) = HexPrefix::decode(path.string("path")?)?;
         if is_leaf {
-            let value = second.string(1)?;
+            let value = second.string("value")?;
             if value.is_empty() {
                 return Err(NodeError::EmptyValue);
             }
@@ -170,8 +148,7 @@ impl<'n> Node<'n> {
         if depth + path.len() >= 64 {
             return Err(NodeError::Depth { depth, nibbles: path.len() });
         }
-        let child = second
-            .reference(1, depth + path.len())?
+        let child = reference(second, 1, depth + path.len())?
             .ok_or(NodeError::Reference { item: 1, length: 0 })?;
         Ok(Self::Extension { path, child })
     }
@@ -180,12 +157,12 @@ impl<'n> Node<'n> {
         if depth >= 64 {
             return Err(NodeError::Depth { depth, nibbles: 1 });
         }
-        if !items[16].string(16)?.is_empty() {
+        if !items[16].string("value of a branch")?.is_empty() {
             return Err(NodeError::BranchValue);
         }
         let mut children = [None; 16];
         for (index, child) in children.iter_mut().enumerate() {
-            *child = items[index].reference(index, depth + 1)?;
+            *child = reference(&items[index], index, depth + 1)?;
         }
         match children.iter().flatten().count() {
             found @ (0 | 1) => Err(NodeError::FewChildren { found }),
@@ -223,43 +200,21 @@ impl<'n> From<Reference<'n>> for Next<'n> {
     }
 }
 
-/// One item of RLP.
-#[derive(Clone, Copy, Default)]
-struct Item<'n> {
-    is_list: bool,
-    payload: &'n [u8],
-    /// Header and payload.
-    all: &'n [u8],
-}
-
-impl<'n> Item<'n> {
-    /// Takes the first item off `input`.
-    fn take(input: &mut &'n [u8]) -> Result<Self, NodeError> {
-        let start = *input;
-        let header = Header::decode(input).map_err(NodeError::Rlp)?;
-        let (payload, rest) = input
-            .split_at_checked(header.payload_length)
-            .ok_or(NodeError::Rlp(alloy_rlp::Error::InputTooShort))?;
-        *input = rest;
-        Ok(Self { is_list: header.list, payload, all: &start[..start.len() - rest.len()] })
-    }
-
-    fn string(&self, item: usize) -> Result<&'n [u8], NodeError> {
-        if self.is_list { Err(NodeError::NotAString { item }) } else { Ok(self.payload) }
-    }
-
-    /// A child, or `None` if there is none.
-    fn reference(&self, item: usize, depth: usize) -> Result<Option<Reference<'n>>, NodeError> {
-        match (self.is_list, self.payload.len()) {
-            (false, 0) => Ok(None),
-            (false, 32) => Ok(Some(Reference::Hash(B256::from_slice(self.payload)))),
-            (true, _) if self.all.len() < 32 => {
-                // Whether or not the key leads there. 31 bytes bound the recursion.
-                Node::decode(self.all, depth)?;
-                Ok(Some(Reference::Inline(self.all)))
-            }
-            _ => Err(NodeError::Reference { item, length: self.all.len() }),
+/// The child that an item names, or `None` if there is none. `index` is its place in the node.
+fn reference<'n>(
+    item: &Item<'n>,
+    index: usize,
+    depth: usize,
+) -> Result<Option<Reference<'n>>, NodeError> {
+    match (item.is_list, item.payload.len()) {
+        (false, 0) => Ok(None),
+        (false, 32) => Ok(Some(Reference::Hash(B256::from_slice(item.payload)))),
+        (true, _) if item.all.len() < 32 => {
+            // Whether or not the key leads there. 31 bytes bound the recursion.
+            Node::decode(item.all, depth)?;
+            Ok(Some(Reference::Inline(item.all)))
         }
+        _ => Err(NodeError::Reference { item: index, length: item.all.len() }),
     }
 }
 

@@ -107,6 +107,8 @@ fn listed<N: AsRef<[u8]>>(proof: &[N], index: usize, hash: B256) -> Result<&[u8]
 
 #[cfg(test)]
 mod tests {
+    use zvm_core::rlp::{RlpError, RlpFault};
+
     use super::*;
 
     /// Nibbles 6, 1 and then zeros.
@@ -151,21 +153,22 @@ mod tests {
 
     #[test]
     fn errors_name_what_is_wrong_with_a_node() {
-        let short = || NodeError::Rlp(alloy_rlp::Error::InputTooShort);
-        assert_eq!(node_error(&[]), short());
-        assert_eq!(node_error(&[0xc4, 0x20, b'b']), short());
-        assert_eq!(node_error(&[0x61]), NodeError::NotAList);
+        let rlp = |offset, field, fault| NodeError::Rlp(RlpError { offset, field, fault });
+        assert_eq!(node_error(&[]), rlp(0, "node", RlpFault::Missing));
+        let short = RlpFault::TooShort { needed: 4, left: 2 };
+        assert_eq!(node_error(&[0xc4, 0x20, b'b']), rlp(0, "node", short));
+        assert_eq!(node_error(&[0x61]), rlp(0, "node", RlpFault::ExpectedList));
         assert_eq!(node_error(&[0xc0]), NodeError::ItemCount { found: 0 });
         assert_eq!(
             node_error(&[&[0xd2][..], &[1; 18]].concat()),
             NodeError::ItemCount { found: 18 }
         );
-        assert_eq!(node_error(&[leaf(), vec![0]].concat()), NodeError::Trailing { length: 1 });
-        // A single byte below 0x80 behind a header.
-        let single = NodeError::Rlp(alloy_rlp::Error::NonCanonicalSingleByte);
-        assert_eq!(node_error(&[0xc3, 0x81, 0x20, b'b']), single);
-        assert_eq!(node_error(&[0xc2, 0xc0, 0x61]), NodeError::NotAString { item: 0 });
-        assert_eq!(node_error(&[0xc2, 0x20, 0xc0]), NodeError::NotAString { item: 1 });
+        let trailing = RlpFault::Trailing { length: 1 };
+        assert_eq!(node_error(&[leaf(), vec![0]].concat()), rlp(36, "node", trailing));
+        let single = RlpFault::ByteWithHeader;
+        assert_eq!(node_error(&[0xc3, 0x81, 0x20, b'b']), rlp(1, "item of a node", single));
+        assert_eq!(node_error(&[0xc2, 0xc0, 0x61]), rlp(1, "path", RlpFault::ExpectedString));
+        assert_eq!(node_error(&[0xc2, 0x20, 0xc0]), rlp(2, "value", RlpFault::ExpectedString));
         assert_eq!(node_error(&[0xc2, 0x80, 0x61]), NodeError::HexPrefix { first: None });
         assert_eq!(node_error(&[0xc2, 0x21, 0x61]), NodeError::HexPrefix { first: Some(0x21) });
         assert_eq!(node_error(&[0xc2, 0x20, 0x80]), NodeError::EmptyValue);
