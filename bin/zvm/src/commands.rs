@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use zvm_conformance::Suite;
 
 use crate::{
-    account, bench, chain, db, demo, disasm, interact, log, output::Output, replay, run, suite,
+    account, bench, chain, db, demo, disasm, interact, log, output::Output, replay, run, suite, tx,
 };
 
 /// Runs, deploys and calls Ethereum contracts on an embedded database.
@@ -42,6 +42,9 @@ pub(crate) enum Command {
     Blocktest(suite::SuiteArgs),
     /// Execute real blocks of mainnet and compare with their headers
     Replay(replay::ReplayArgs),
+    /// Sign transactions, and read signed ones
+    #[command(subcommand)]
+    Tx(tx::TxCommand),
     /// Look at whole databases, and move their state out, in and elsewhere
     #[command(subcommand)]
     Db(db::DbCommand),
@@ -76,6 +79,7 @@ impl Command {
             Self::Txtest(args) => suite::run(Suite::Transaction, args),
             Self::Blocktest(args) => suite::run(Suite::Block, args),
             Self::Replay(args) => replay::run(&args),
+            Self::Tx(command) => command.run(),
             Self::Db(command) => command.run(),
             Self::Chain(command) => command.run(),
             Self::Log(command) => command.run(),

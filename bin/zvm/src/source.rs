@@ -51,7 +51,7 @@ impl Source {
     }
 
     /// Reads what an argument stands for: `-`, `@FILE`, an existing file, or itself.
-    fn argument(name: &str, text: &str) -> anyhow::Result<Self> {
+    pub(crate) fn argument(name: &str, text: &str) -> anyhow::Result<Self> {
         match text.strip_prefix('@') {
             _ if text == "-" => Self::read("standard input".to_owned(), std::io::stdin().lock()),
             Some(path) => Self::file(path.as_ref()),

@@ -7,6 +7,13 @@ use std::{io::Read, process::Stdio};
 use common::{Place, artifact};
 
 const BOB: &str = "0x00000000000000000000000000000000000000b0";
+/// The quickest of the official key store tests; its password is `foobartest121`.
+const KEYSTORE: &str = r#"{"version": 3, "crypto": {"cipher": "aes-128-ctr",
+    "ciphertext": "54ae683c6287fa3d58321f09d56e26d94e58a00d4f90bdd95782ae0e4aab618b",
+    "cipherparams": {"iv": "681679cdb125bba9495d068b002816a4"},
+    "kdf": "scrypt", "kdfparams": {"dklen": 32, "n": 8192, "r": 8, "p": 1,
+        "salt": "c3407f363fce02a66e3c4bf4a8f6b7da1c1f54266cef66381f0625c251c32785"},
+    "mac": "dea6bdf22a2f522166ed82808c22a6311e84c355f4bbe100d4260483ff675a46"}}"#;
 const SENDER: &str = "0x5a564D0000000000000000000000000000000001";
 
 /// A place with the token deployed, and the token's address.
@@ -341,4 +348,43 @@ fn nothing_is_coloured_in_a_pipe() {
     for run in [place.run(["account", &token]), place.run(["--help"]), place.run(["wat"])] {
         assert!(!run.stdout.contains('\x1b') && !run.stderr.contains('\x1b'));
     }
+}
+
+#[test]
+fn a_transaction_is_signed_and_read_back() {
+    let place = Place::new();
+    place.write("key", "46".repeat(32));
+    // The example of EIP-155.
+    let transaction = r#"{"chainId": "0x1", "nonce": "0x9", "gasPrice": "0x4a817c800",
+        "gas": "0x5208", "to": "0x3535353535353535353535353535353535353535",
+        "value": "0xde0b6b3a7640000"}"#;
+    place.write("tx.json", transaction);
+    let signed = place.run(["tx", "sign", "tx.json", "--key-file", "key"]);
+    let raw = "0xf86c098504a817c800825208943535353535353535353535353535353535353535880de0b6b3a764\
+               00008025a028ef61340bd939bc2195fe537567866003e1a15d3c71ff63e1590620aa636276a067cbe9\
+               d8997f761aecb703304b3800ccf555c9f3dc64214b297fb1966a3b6d83";
+    assert_eq!((signed.code, signed.stdout.trim()), (0, raw), "{}", signed.stderr);
+    let decoded = place.run(["tx", "decode", raw, "--json"]).json();
+    assert_eq!(decoded["from"], "0x9d8a62f656a8d1615c1294fd71e9cfb3e4855a4f");
+    assert_eq!(decoded["nonce"], "0x9");
+    place.run(["tx", "decode", &raw[..raw.len() - 2]]).fails(2, "transaction at byte 0: needs");
+    place.run(["tx", "decode", "0x05c0"]).fails(2, "envelope of type 0x05");
+}
+
+#[test]
+fn a_key_comes_from_a_keystore_and_is_never_shown() {
+    let place = Place::new();
+    place.write("tx.json", r#"{"gasPrice": "0x1", "gas": "0x5208"}"#);
+    place.write("key", "46".repeat(31));
+    let sign = |more: &[&str]| {
+        place.run([["tx", "sign", "tx.json", "--key-file", "key"].as_slice(), more].concat())
+    };
+    sign(&[]).fails(2, "key: not a key: expected 64 hex digits");
+    place.write("key", KEYSTORE);
+    sign(&[]).fails(2, "--password-file or --password-env gives it");
+    place.write("password", "foobartest121\n");
+    let run = sign(&["--password-file", "password"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    place.write("password", "foobartest122\n");
+    sign(&["--password-file", "password"]).fails(2, "wrong password");
 }
