@@ -17,6 +17,7 @@
 //!
 //! Not here: the command line (`bin/zvm`).
 
+mod basic;
 mod blocks;
 mod difference;
 mod error;
@@ -38,6 +39,7 @@ mod vm;
 mod workload;
 mod world;
 
+pub use basic::Basic;
 pub use error::{FixtureError, UsageError};
 pub use replay::{Replay, ReplayAccount, ReplayState, Replays, replays};
 pub use report::{Failure, Report, Unit, Verdict};

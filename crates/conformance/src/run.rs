@@ -22,7 +22,9 @@ use zvm_evm::{
 };
 
 use crate::{
-    Failure, FixtureError, Report, Shape, Unit, UsageError, Verdict, blocks,
+    Failure, FixtureError, Report, Shape, Unit, UsageError, Verdict,
+    basic::{self, Ending},
+    blocks,
     queue::Queue,
     shape,
     source::{self, File, Item},
@@ -140,6 +142,7 @@ enum Kind {
     Vm(vm::Case),
     Transaction(transaction::Case),
     Blocks(Box<blocks::Case>),
+    Basic(basic::Case),
 }
 
 impl Case {
@@ -148,6 +151,7 @@ impl Case {
             Kind::State(case) => case.len(),
             Kind::Transaction(case) => case.len(),
             Kind::Vm(_) | Kind::Blocks(_) => 1,
+            Kind::Basic(case) => case.len(),
         }
     }
 }
@@ -212,7 +216,7 @@ impl Worker<'_> {
             return Ok(());
         }
         let selects_file = self.selects(&file.name);
-        for (name, text) in shape::split(&file.text)? {
+        for (name, text) in shape::split(shape, &file.text)? {
             let kind = match shape {
                 Shape::Vm => vm::Case::parse(text, &file.text).map(Kind::Vm),
                 Shape::Transaction => {
@@ -220,6 +224,9 @@ impl Worker<'_> {
                 }
                 Shape::Blockchain => {
                     blocks::Case::parse(text, &file.text).map(|case| Kind::Blocks(Box::new(case)))
+                }
+                Shape::Basic(family) => {
+                    basic::Case::parse(family, text, &file.text, &file.name).map(Kind::Basic)
                 }
                 _ => state::Case::parse(text, &file.text).map(Kind::State),
             };
@@ -320,6 +327,7 @@ impl Worker<'_> {
             Kind::Vm(_) => Some(vm::SPEC),
             Kind::Transaction(case) => case.spec(unit),
             Kind::Blocks(blocks) => blocks.spec(),
+            Kind::Basic(_) => None,
         };
         if self.options.spec.is_some_and(|only| Some(only) != spec) {
             return Outcome::Deselected;
@@ -370,6 +378,11 @@ impl Worker<'_> {
                 let what = faults.remove(0);
                 Outcome::Failed { what, details: faults }
             }
+            Kind::Basic(case) => match case.run(unit) {
+                Ending::Passed => Outcome::Passed,
+                Ending::Skipped(reason) => Outcome::Skipped(reason),
+                Ending::Failed(what) => Outcome::Failed { what, details: Vec::new() },
+            },
             Kind::Transaction(case) => match case.run(unit) {
                 Ok(()) => Outcome::Passed,
                 Err(what) => Outcome::Failed { what, details: Vec::new() },
@@ -436,6 +449,7 @@ fn label(case: &Case, unit: usize) -> (String, Option<String>) {
         Kind::Vm(_) => (vm::SPEC.name().to_owned(), None),
         Kind::Transaction(case) => (case.label(unit).to_owned(), None),
         Kind::Blocks(blocks) => (blocks.label().to_owned(), None),
+        Kind::Basic(case) => (case.label(unit).to_owned(), None),
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::{FixtureError, values::Entries};
+use crate::{FixtureError, basic::Basic, values::Entries};
 
 /// The kinds of fixture files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,7 +21,9 @@ pub enum Shape {
     Blockchain,
     /// The validity of an encoded transaction.
     Transaction,
-    /// JSON of no shape with a machine's run in it: tries, RLP, precompiles, mainnet blocks, …
+    /// One of the smaller families.
+    Basic(Basic),
+    /// JSON of no shape with something to judge in it: tries, precompiles, mainnet blocks, …
     Other,
 }
 
@@ -34,6 +36,7 @@ impl Shape {
             Self::Vm => "vm",
             Self::Blockchain => "blockchain",
             Self::Transaction => "transaction",
+            Self::Basic(family) => family.name(),
             Self::Other => "other",
         }
     }
@@ -46,7 +49,7 @@ impl Shape {
             "blocks" | "genesisBlockHeader" | "genesisRLP" | "engineNewPayloads"
             | "lastblockhash" => Self::Blockchain,
             "txbytes" => Self::Transaction,
-            _ => return None,
+            _ => return Basic::of_key(key).map(Self::Basic),
         })
     }
 
@@ -63,11 +66,21 @@ impl Shape {
     }
 }
 
-/// The cases of a file by name, each still as text.
-pub(crate) fn split(text: &str) -> Result<Vec<(String, &str)>, FixtureError> {
-    let cases: Entries<String, &RawValue> =
-        serde_json::from_str(text).map_err(|error| FixtureError::json(&error, text, text))?;
-    Ok(cases.0.into_iter().map(|(name, raw)| (name, raw.get())).collect())
+/// The cases of a file by name, each still as text. Those of a list have their place as name.
+pub(crate) fn split(shape: Shape, text: &str) -> Result<Vec<(String, &str)>, FixtureError> {
+    let error = |error| FixtureError::json(&error, text, text);
+    match shape {
+        Shape::Basic(Basic::GenesisHash) => Ok(vec![("genesis".to_owned(), text)]),
+        Shape::Basic(Basic::KeyAddress | Basic::Signing) => {
+            let cases: Vec<&RawValue> = serde_json::from_str(text).map_err(error)?;
+            let named = cases.into_iter().enumerate();
+            Ok(named.map(|(index, raw)| (index.to_string(), raw.get())).collect())
+        }
+        _ => {
+            let cases: Entries<String, &RawValue> = serde_json::from_str(text).map_err(error)?;
+            Ok(cases.0.into_iter().map(|(name, raw)| (name, raw.get())).collect())
+        }
+    }
 }
 
 /// Whether a case holds nothing to run: only `_info`.
@@ -108,6 +121,9 @@ impl<'de> Visitor<'de> for Walk<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<String>()? {
             if self.level == 0 {
+                if key == "genesis_rlp_hex" {
+                    return self.decide(Shape::Basic(Basic::GenesisHash));
+                }
                 map.next_value_seed(Walk { level: 1, found: self.found })?;
             } else if let Some(shape) = Shape::of_key(&key) {
                 return self.decide(shape);
@@ -120,10 +136,10 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         if self.level == 0 {
-            // No fixture with cases is a list.
-            return self.decide(Shape::Other);
+            while list.next_element_seed(Walk { level: 1, found: self.found })?.is_some() {}
+        } else {
+            while list.next_element::<IgnoredAny>()?.is_some() {}
         }
-        while list.next_element::<IgnoredAny>()?.is_some() {}
         Ok(())
     }
 
@@ -163,6 +179,9 @@ mod tests {
         assert_eq!(shape(r#"{"a":{"exec":{}}}"#), Shape::Vm);
         assert_eq!(shape(r#"{"a":{"network":"x","blocks":[]}}"#), Shape::Blockchain);
         assert_eq!(shape(r#"{"a":{"in":[]}}"#), Shape::Other);
+        assert_eq!(shape(r#"{"a":{"in":[],"out":"0xc0"}}"#), Shape::Basic(Basic::Rlp));
+        assert_eq!(shape(r#"[{"seed":"cow"}]"#), Shape::Basic(Basic::KeyAddress));
+        assert_eq!(shape(r#"{"genesis_rlp_hex":""}"#), Shape::Basic(Basic::GenesisHash));
         assert_eq!(shape("[1,2]"), Shape::Other);
         assert_eq!(shape("{\"a\":1}"), Shape::Other);
     }

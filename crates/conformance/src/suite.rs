@@ -8,7 +8,8 @@ pub enum Suite {
     /// State tests and VMTests. A unit is a post entry, or a VMTest.
     #[default]
     State,
-    /// Transaction tests. A unit is a hard fork of a case.
+    /// Transaction tests, and the smaller families of encodings, keys and difficulties. A unit is a
+    /// hard fork of a case, or a case.
     Transaction,
     /// Blockchain tests. A unit is a chain.
     Block,
@@ -29,7 +30,7 @@ impl Suite {
     pub(crate) fn has(self, shape: Shape) -> bool {
         match self {
             Self::State => matches!(shape, Shape::State | Shape::Vm),
-            Self::Transaction => matches!(shape, Shape::Transaction),
+            Self::Transaction => matches!(shape, Shape::Transaction | Shape::Basic(_)),
             Self::Block => shape == Shape::Blockchain,
         }
     }

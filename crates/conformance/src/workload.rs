@@ -97,7 +97,7 @@ impl Workloads {
             return Ok(());
         }
         let stem = Path::new(&file.name).file_stem().unwrap_or_default().to_string_lossy();
-        for (name, text) in shape::split(&file.text).map_err(fault(None))? {
+        for (name, text) in shape::split(Shape::State, &file.text).map_err(fault(None))? {
             if shape::is_comment(text) {
                 continue;
             }
