@@ -136,6 +136,20 @@ impl<'a> BlockExecutor<'a> {
         Ok(executed)
     }
 
+    /// Pays for the block: `reward` wei to its beneficiary, with what ommers add, and to the
+    /// ommers, given as number and beneficiary, their part (Yellow Paper, 11.3).
+    pub fn pay(
+        &mut self,
+        reward: U256,
+        ommers: impl Iterator<Item = (u64, Address)>,
+    ) -> Result<(), DbError> {
+        let (number, beneficiary) = (self.context.env.number, self.context.env.beneficiary);
+        for (address, wei) in rewards::of(reward, number, beneficiary, ommers) {
+            self.credit(address, wei)?;
+        }
+        Ok(())
+    }
+
     /// Ends the block: rewards before Paris, withdrawals, and requests.
     pub fn finish(
         mut self,
@@ -143,12 +157,17 @@ impl<'a> BlockExecutor<'a> {
         withdrawals: &[Withdrawal],
     ) -> Result<ExecutedBlock, BlockError> {
         if self.context.consensus == Consensus::ProofOfWork {
-            let (number, beneficiary) = (self.context.env.number, self.context.env.beneficiary);
-            let ommers = ommers.iter().map(|ommer| (ommer.number, ommer.beneficiary));
-            for (address, wei) in rewards::of(self.config.spec(), number, beneficiary, ommers) {
-                self.credit(address, wei)?;
-            }
+            let reward = rewards::block_reward(self.config.spec());
+            self.pay(reward, ommers.iter().map(|ommer| (ommer.number, ommer.beneficiary)))?;
         }
+        self.finish_unpaid(withdrawals)
+    }
+
+    /// Ends the block without a reward, for those who [`pay`](Self::pay) another one.
+    pub fn finish_unpaid(
+        mut self,
+        withdrawals: &[Withdrawal],
+    ) -> Result<ExecutedBlock, BlockError> {
         for withdrawal in withdrawals {
             let wei = U256::from(withdrawal.amount) * U256::from(rewards::GWEI);
             self.credit(withdrawal.address, wei)?;

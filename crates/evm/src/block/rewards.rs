@@ -17,15 +17,15 @@ pub fn block_reward(spec: SpecId) -> U256 {
     U256::from(ether * GWEI) * U256::from(GWEI)
 }
 
-/// Whom block `number` pays how many wei: its ommers, given as number and beneficiary, less for each
-/// generation they are behind; and its own beneficiary, a 32nd more for each ommer.
+/// Whom block `number` pays how many wei, if it alone were worth `reward`: its ommers, given as
+/// number and beneficiary, less for each generation they are behind; and its own beneficiary, a
+/// 32nd more for each ommer.
 pub(super) fn of(
-    spec: SpecId,
+    reward: U256,
     number: u64,
     beneficiary: Address,
     ommers: impl Iterator<Item = (u64, Address)>,
 ) -> Vec<(Address, U256)> {
-    let reward = block_reward(spec);
     let mut own = reward;
     let mut paid = Vec::new();
     for (ommer, address) in ommers {
@@ -44,7 +44,7 @@ mod tests {
     #[test]
     fn an_ommer_gets_an_eighth_less_for_each_generation_and_the_nephew_a_32nd_more() {
         let [a, b, miner] = [1, 2, 3].map(Address::repeat_byte);
-        let paid = of(SpecId::HOMESTEAD, 10, miner, [(9, a), (4, b)].into_iter());
+        let paid = of(block_reward(SpecId::HOMESTEAD), 10, miner, [(9, a), (4, b)].into_iter());
         let finney = |count: u64| U256::from(count) * U256::from(1_000_000 * GWEI);
         let expected =
             [(a, finney(4375)), (b, finney(1250)), (miner, finney(5000 + 2 * 5000 / 32))];
