@@ -52,6 +52,10 @@ crash *ARGS:
 retention *ARGS:
     cargo xtask retention {{ARGS}}
 
+# compare t8n with the executable specification (needs Python)
+t8n-diff *ARGS:
+    cargo xtask t8n-diff {{ARGS}}
+
 # compile the contracts again (needs Node.js)
 contracts *ARGS:
     cargo xtask contracts {{ARGS}}

@@ -9,6 +9,7 @@ mod commands;
 mod house;
 mod rocksdb;
 mod step;
+mod t8n;
 
 use std::process::ExitCode;
 
@@ -102,6 +103,13 @@ const COMMANDS: &[Command] = &[
         about: "Make 100,000 small commits with a history of 512MiB and see that it stays within that on \
             disk",
         run: commands::retention,
+    },
+    Command {
+        name: "t8n-diff",
+        usage: "[COUNT [SEED]]",
+        about: "Compare `zvm t8n` with the executable specification (Python, installed under target) on \
+            500 generated blocks of all hard forks",
+        run: t8n::diff,
     },
     Command {
         name: "contracts",
