@@ -6,7 +6,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use zvm_conformance::Suite;
 
 use crate::{
-    account, bench, chain, db, demo, disasm, interact, log, output::Output, replay, run, suite, tx,
+    account, bench, chain, db, demo, disasm, interact, log, output::Output, replay, run, suite,
+    t8n, tx,
 };
 
 /// Runs, deploys and calls Ethereum contracts on an embedded database.
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     Blocktest(suite::SuiteArgs),
     /// Execute real blocks of mainnet and compare with their headers
     Replay(replay::ReplayArgs),
+    /// Execute a block on a state that is given whole, in the manner of geth's `evm t8n`
+    T8n(Box<t8n::T8nArgs>),
     /// Sign transactions, and read signed ones
     #[command(subcommand)]
     Tx(tx::TxCommand),
@@ -79,6 +82,7 @@ impl Command {
             Self::Txtest(args) => suite::run(Suite::Transaction, args),
             Self::Blocktest(args) => suite::run(Suite::Block, args),
             Self::Replay(args) => replay::run(&args),
+            Self::T8n(args) => Ok(t8n::run(&args)),
             Self::Tx(command) => command.run(),
             Self::Db(command) => command.run(),
             Self::Chain(command) => command.run(),

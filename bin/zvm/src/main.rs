@@ -23,6 +23,7 @@ mod report;
 mod run;
 mod source;
 mod suite;
+mod t8n;
 mod tx;
 mod value;
 mod watch;

@@ -388,3 +388,79 @@ fn a_key_comes_from_a_keystore_and_is_never_shown() {
     place.write("password", "foobartest122\n");
     sign(&["--password-file", "password"]).fails(2, "wrong password");
 }
+
+/// Accounts, environment and transactions for `t8n`: a sender, a contract that keeps the hash of
+/// block 4, and twice the same call of it.
+fn t8n_input(block_hashes: &str) -> String {
+    let call = r#"{"secretKey": "0x45a915e4d060149eb4365960e6a7a45f334393093061116b197e3240065ff2d8",
+        "nonce": "0x0", "gas": "0x186a0", "gasPrice": "0x3b9aca00", "value": "0x0", "input": "0x",
+        "to": "0x0000000000000000000000000000000000001000"}"#;
+    format!(
+        r#"{{"alloc": {{
+            "0xa94f5374fce5edbc8e2a8697c15331677e6ebf0b": {{"balance": "0xde0b6b3a7640000"}},
+            "0x0000000000000000000000000000000000001000": {{"balance": "0x0", "code": "0x600440600055"}}
+        }}, "env": {{"currentCoinbase": "0xc0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0",
+            "currentGasLimit": "0x1c9c380", "currentNumber": "5", "currentTimestamp": "1000",
+            "currentDifficulty": "0x20000", "currentBaseFee": "0x7", "blockHashes": {{{block_hashes}}}}},
+        "txs": [{call}, {call}]}}"#
+    )
+}
+
+#[test]
+fn a_block_is_executed_on_a_state_that_is_given_whole() {
+    let place = Place::new();
+    let hash = "44".repeat(32);
+    let arguments = [
+        "t8n",
+        "--input.alloc=stdin",
+        "--input.env=stdin",
+        "--input.txs=stdin",
+        "--output.alloc=stdout",
+        "--output.body=body.rlp",
+        "--output.basedir=out",
+        "--state.fork=London",
+        "--state.reward=2000000000000000000",
+        "--trace",
+    ];
+    let input = t8n_input(&format!(r#""4": "0x{hash}""#));
+    let accounts = place.run_with_stdin(&arguments, &input).json();
+    let contract = &accounts["alloc"]["0x0000000000000000000000000000000000001000"];
+    assert_eq!(contract["storage"][format!("0x{}", "0".repeat(64))], format!("0x{hash}"));
+    let file = |name: &str| std::fs::read_to_string(place.path().join("out").join(name)).unwrap();
+    let result: serde_json::Value = serde_json::from_str(&file("result.json")).unwrap();
+    assert_eq!(result["receipts"][0]["status"], "0x1");
+    assert_eq!(result["receipts"].as_array().unwrap().len(), 1);
+    assert_eq!(result["rejected"][0]["index"], 1);
+    assert_eq!(result["currentBaseFee"], "0x7");
+    let hash = result["receipts"][0]["transactionHash"].as_str().unwrap();
+    assert!(file(&format!("trace-0-{hash}.jsonl")).lines().count() > 5);
+    // What is in the block goes in again, as RLP.
+    place.write("in.json", input);
+    let body = file("body.rlp");
+    let whole: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(place.path().join("in.json")).unwrap()).unwrap();
+    let again = serde_json::json!({"alloc": whole["alloc"], "env": whole["env"],
+        "txsRlp": serde_json::from_str::<serde_json::Value>(&body).unwrap()});
+    let arguments =
+        [&arguments[..4], &["--output.alloc=", "--output.result=stdout"], &arguments[7..9]];
+    let run = place.run_with_stdin(&arguments.concat(), &again.to_string());
+    assert_eq!(run.json()["result"]["stateRoot"], result["stateRoot"]);
+}
+
+#[test]
+fn t8n_fails_with_the_codes_of_its_makers() {
+    let place = Place::new();
+    let run = |fork: &str, input: &str| {
+        let fork = format!("--state.fork={fork}");
+        let arguments = ["t8n", "--input.alloc=stdin", "--input.env=stdin", "--input.txs=stdin"];
+        let run = place.run_with_stdin(&[&arguments[..], &[&fork]].concat(), input);
+        assert!(run.stderr.starts_with(&format!("ERROR({}): ", run.code)), "{}", run.stderr);
+        run.code
+    };
+    assert_eq!(run("Atlantis", &t8n_input("")), 3);
+    assert_eq!(run("London", &t8n_input("")), 4);
+    assert_eq!(run("London", "{}"), 10);
+    assert_eq!(run("London", &t8n_input("").replace("0x1c9c380", "much")), 10);
+    let missing = place.run(["t8n", "--input.alloc=none.json"]);
+    assert_eq!(missing.code, 11, "{}", missing.stderr);
+}

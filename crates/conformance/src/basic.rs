@@ -18,7 +18,7 @@ pub enum Basic {
     HexPrefix,
     /// Difficulties of blocks by that of their parents.
     Difficulty,
-    /// A key with its address and a signature.
+    /// A key with its address.
     KeyAddress,
     /// A key with a transaction that it signed.
     Signing,
@@ -117,10 +117,10 @@ impl Case {
     }
 
     /// What a unit is, where the case has more than one.
-    pub(crate) fn label(&self, unit: usize) -> &str {
+    pub(crate) fn label(&self, unit: usize) -> Option<&str> {
         match self {
             Self::Difficulty(case) => case.label(unit),
-            _ => "any",
+            _ => None,
         }
     }
 

@@ -33,6 +33,7 @@ mod shape;
 mod source;
 mod state;
 mod suite;
+pub mod t8n;
 mod transaction;
 mod values;
 mod vm;

@@ -83,11 +83,13 @@ impl Network {
     }
 }
 
-/// Forks of blob parameters are Osaka by another name, and Arrow Glacier is London with a bomb.
+/// Forks of blob parameters are Osaka by another name, and those of glaciers the fork before with the
+/// bomb put off.
 fn spec_of(label: &str) -> Option<SpecId> {
     match label {
         "BPO1" | "BPO2" => Some(SpecId::OSAKA),
-        "ArrowGlacier" => Some(SpecId::LONDON),
+        "MuirGlacier" => Some(SpecId::ISTANBUL),
+        "ArrowGlacier" | "GrayGlacier" => Some(SpecId::LONDON),
         _ => label.parse().ok(),
     }
 }
@@ -103,7 +105,9 @@ fn add_blobs(chain: &mut ChainConfig, label: &str, time: u64) {
             chain.bpo2_time = Some(time);
             chain.blob_schedule.insert("bpo2".to_owned(), BlobParams::BPO2);
         }
+        "MuirGlacier" => chain.muir_glacier_block = Some(0),
         "ArrowGlacier" => chain.arrow_glacier_block = Some(0),
+        "GrayGlacier" => chain.gray_glacier_block = Some(0),
         _ => {}
     }
 }

@@ -295,8 +295,9 @@ impl Worker<'_> {
             Outcome::Failed { what, mut details } => {
                 self.progress.failed.fetch_add(1, Ordering::Relaxed);
                 let (fork, indexes) = label(case, unit);
+                let spec = fork.as_ref().map_or_else(String::new, |fork| format!(" --spec {fork}"));
                 details.push(format!(
-                    "trace: zvm {} '{}' --match '^{}$' --spec {fork} --trace",
+                    "trace: zvm {} '{}' --match '^{}$'{spec} --trace",
                     self.options.suite.command(),
                     case.file.source,
                     regex::escape(&case.name)
@@ -305,7 +306,7 @@ impl Worker<'_> {
                 self.report.failures.push(Failure {
                     file: case.file.name.clone(),
                     test: Some(case.name.clone()),
-                    fork: Some(fork),
+                    fork,
                     indexes,
                     what,
                     details,
@@ -315,7 +316,7 @@ impl Worker<'_> {
         };
         if self.options.keep_units {
             let (fork, indexes) = label(case, unit);
-            let name = [Some(case.name.clone()), Some(fork), indexes];
+            let name = [Some(case.name.clone()), fork, indexes];
             let name = name.into_iter().flatten().collect::<Vec<_>>().join(" ");
             self.report.units.push(Unit { file: case.file.name.clone(), name, verdict });
         }
@@ -440,17 +441,18 @@ fn summarise(
 }
 
 /// Hard fork and indexes of a unit, for people.
-fn label(case: &Case, unit: usize) -> (String, Option<String>) {
-    match &case.kind {
+fn label(case: &Case, unit: usize) -> (Option<String>, Option<String>) {
+    let fork = match &case.kind {
         Kind::State(state) => {
             let (fork, indexes) = state.label(unit);
-            (fork.to_owned(), Some(indexes.to_string()))
+            return (Some(fork.to_owned()), Some(indexes.to_string()));
         }
-        Kind::Vm(_) => (vm::SPEC.name().to_owned(), None),
-        Kind::Transaction(case) => (case.label(unit).to_owned(), None),
-        Kind::Blocks(blocks) => (blocks.label().to_owned(), None),
-        Kind::Basic(case) => (case.label(unit).to_owned(), None),
-    }
+        Kind::Basic(case) => return (None, case.label(unit).map(str::to_owned)),
+        Kind::Vm(_) => vm::SPEC.name(),
+        Kind::Transaction(case) => case.label(unit),
+        Kind::Blocks(blocks) => blocks.label(),
+    };
+    (Some(fork.to_owned()), None)
 }
 
 fn panic_message(payload: &(dyn Any + Send)) -> &str {

@@ -17,7 +17,7 @@ const DIFFICULTY_MIN: u64 = 131_072;
 /// A case ready to run.
 #[derive(Debug)]
 pub(crate) struct Case {
-    entries: Vec<(String, ChainConfig, Entry)>,
+    entries: Vec<(Option<String>, ChainConfig, Entry)>,
 }
 
 /// A block, its parent, and the difficulty that follows.
@@ -78,7 +78,7 @@ impl Case {
     pub(super) fn parse(text: &str, whole: &str, file: &str) -> Result<Self, FixtureError> {
         let Networks(networks) = read(text, whole)?;
         if networks.0.iter().any(|(key, _)| key == "currentDifficulty") {
-            let entry = (String::new(), network_of_file(file), read(text, whole)?);
+            let entry = (None, network_of_file(file), read(text, whole)?);
             return Ok(Self { entries: vec![entry] });
         }
         let mut entries = Vec::new();
@@ -90,7 +90,7 @@ impl Case {
                 named
                     .0
                     .into_iter()
-                    .map(|(name, entry)| (format!("{label} {name}"), config.clone(), entry)),
+                    .map(|(name, entry)| (Some(format!("{label} {name}")), config.clone(), entry)),
             );
         }
         Ok(Self { entries })
@@ -100,8 +100,9 @@ impl Case {
         self.entries.len()
     }
 
-    pub(super) fn label(&self, unit: usize) -> &str {
-        &self.entries[unit].0
+    /// Network and name of a unit, where the file has more than one in a case.
+    pub(super) fn label(&self, unit: usize) -> Option<&str> {
+        self.entries.get(unit)?.0.as_deref()
     }
 
     pub(super) fn run(&self, unit: usize) -> Ending {

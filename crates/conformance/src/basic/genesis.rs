@@ -1,6 +1,7 @@
 //! Genesis blocks: from a genesis file, and the one of mainnet.
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use zvm_core::{AccountInfo, B256, Block, hex, keccak256, rlp::Rlp};
 
 use super::{expect, read};
@@ -14,16 +15,20 @@ pub(crate) struct Genesis {
     result: String,
 }
 
-#[derive(Deserialize)]
-struct Outcome {
-    result: String,
-}
-
 impl Genesis {
     /// The block stands among the fields of the genesis file.
     pub(super) fn parse(text: &str, whole: &str) -> Result<Self, FixtureError> {
-        let Outcome { result } = read(text, whole)?;
-        Ok(Self { genesis: read(text, whole)?, result })
+        let mut fields: Map<String, Value> = read(text, whole)?;
+        // Once zero was written without a digit.
+        if let Some(timestamp) = fields.get_mut("timestamp").filter(|value| **value == "0x") {
+            *timestamp = "0x0".into();
+        }
+        let result = fields.remove("result").unwrap_or_default();
+        let error = |error| FixtureError::json(&error, text, whole);
+        Ok(Self {
+            genesis: serde_json::from_value(fields.into()).map_err(error)?,
+            result: serde_json::from_value(result).map_err(error)?,
+        })
     }
 
     pub(super) fn run(&self) -> Result<(), String> {

@@ -3,40 +3,25 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use zvm_core::{
-    B256, Bytes, Signature, SignedTransaction, SpecId, TxKind, U256, hex, keccak256,
+    B256, Bytes, SignedTransaction, SpecId, TxKind, U256, hex, keccak256,
     rlp::{Reader, RlpError},
 };
 
 use super::expect;
 
-/// A key with its address and a signature of the hash of nothing.
+/// A key with its address. The signature beside them is of a hash that no file names.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Address {
     key: B256,
     addr: zvm_core::Address,
-    sig_of_emptystring: Vrs,
-}
-
-/// Decimal digits.
-#[derive(Debug, Deserialize)]
-struct Vrs {
-    v: String,
-    r: String,
-    s: String,
 }
 
 impl Address {
     pub(super) fn run(&self) -> Result<(), String> {
         let key = zvm_core::SigningKey::new(&self.key).map_err(|error| error.to_string())?;
         expect("the address", key.address(), self.addr)?;
-        let Vrs { v, r, s } = &self.sig_of_emptystring;
-        let half = |digits: &str| {
-            U256::from_str_radix(digits, 10).map_err(|error| format!("{digits}: {error}"))
-        };
-        let signature = Signature { y_parity: v == "28", r: half(r)?, s: half(s)? };
         let hash = keccak256([]);
-        expect("the signer", signature.recover(hash), Some(self.addr))?;
-        expect("our own signer", key.sign(hash).recover(hash), Some(self.addr))
+        expect("the signer", key.sign(hash).recover(hash), Some(self.addr))
     }
 }
 
