@@ -59,21 +59,36 @@ impl AccountDiff {
         self.old == self.new && !self.wiped && self.storage.is_empty()
     }
 
-    /// This change followed by `later`.
-    fn then(&mut self, later: Self) {
+    /// Makes this change followed by `later` of it.
+    fn append(&mut self, later: &Self) {
         self.new = later.new;
-        if later.wiped || later.new.is_none() {
+        let clears = later.wiped || later.new.is_none();
+        if clears {
             // Where there was no account before, the slots listed are all there ever were.
             self.wiped = (self.wiped || later.wiped) && self.old.is_some();
             for slot in self.storage.values_mut() {
                 slot.new = U256::ZERO;
             }
         }
-        for (key, change) in later.storage {
-            self.storage.entry(key).or_insert(change).new = change.new;
+        // Only what `later` lists is looked at: a block is many small changes one after the other.
+        for (key, change) in &later.storage {
+            match self.storage.entry(*key) {
+                Entry::Vacant(unchanged) if change.is_needed(self.wiped) => {
+                    unchanged.insert(*change);
+                }
+                Entry::Vacant(_) => {}
+                Entry::Occupied(mut earlier) => {
+                    earlier.get_mut().new = change.new;
+                    if !earlier.get().is_needed(self.wiped) {
+                        earlier.remove();
+                    }
+                }
+            }
         }
-        let wiped = self.wiped;
-        self.storage.retain(|_, slot| slot.is_needed(wiped));
+        if clears {
+            let wiped = self.wiped;
+            self.storage.retain(|_, slot| slot.is_needed(wiped));
+        }
     }
 }
 
@@ -98,17 +113,28 @@ impl StateDiff {
     /// [`wiped`](AccountDiff::wiped) it may change which of the deleted slots are listed.
     #[must_use]
     pub fn then(mut self, later: Self) -> Self {
-        for (address, change) in later.accounts {
-            match self.accounts.entry(address) {
-                Entry::Occupied(mut earlier) => earlier.get_mut().then(change),
+        self.append(&later);
+        self
+    }
+
+    /// Makes this diff followed by `later` of it: [`then`](Self::then) at a cost that follows the
+    /// size of `later`.
+    pub fn append(&mut self, later: &Self) {
+        for (address, change) in &later.accounts {
+            match self.accounts.entry(*address) {
+                Entry::Occupied(mut earlier) => {
+                    earlier.get_mut().append(change);
+                    if earlier.get().is_empty() {
+                        earlier.remove();
+                    }
+                }
+                Entry::Vacant(_) if change.is_empty() => {}
                 Entry::Vacant(unchanged) => {
-                    unchanged.insert(change);
+                    unchanged.insert(change.clone());
                 }
             }
         }
-        self.accounts.retain(|_, account| !account.is_empty());
-        self.code.extend(later.code);
-        self
+        self.code.extend(later.code.iter().map(|(hash, code)| (*hash, code.clone())));
     }
 
     /// The diff that undoes this one. Exact where no account is [`wiped`](AccountDiff::wiped)
