@@ -26,12 +26,15 @@ use zvm_trie::ordered_root;
 
 use crate::{Config, Evm, ExecError, Tracer};
 
-pub use body::{Ancestor, OMMER_GENERATIONS, validate_body, validate_ommers};
+pub use body::{
+    Ancestor, OMMER_GENERATIONS, transactions_root, validate_body, validate_ommers,
+    withdrawals_root,
+};
 pub use difficulty::{ParentDifficulty, next_difficulty};
 pub use error::{BlockError, InvalidBlock};
 pub use executor::{BlockContext, BlockExecutor, ExecutedBlock, RootAfter};
 pub use fees::{ParentBlobGas, next_base_fee, next_excess_blob_gas};
-pub use header::{Consensus, validate_header};
+pub use header::{Consensus, child_of, validate_header};
 pub use requests::requests_hash;
 pub use rewards::block_reward;
 pub use system::{

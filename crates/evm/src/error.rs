@@ -14,6 +14,16 @@ pub enum ExecError {
     Database(#[from] DbError),
 }
 
+impl ExecError {
+    /// The rule that the transaction breaks; `Err` if it was the database that failed.
+    pub fn into_invalid(self) -> Result<InvalidTransaction, DbError> {
+        match self {
+            Self::Invalid(invalid) => Ok(invalid),
+            Self::Database(error) => Err(error),
+        }
+    }
+}
+
 /// The rule a transaction breaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -1,6 +1,8 @@
 //! What the body of a block must be, given its header and its ancestors.
 
-use zvm_core::{B256, Block, ChainConfig, Header, SpecId, Withdrawal, keccak256, rlp::Rlp};
+use zvm_core::{
+    B256, Block, ChainConfig, Header, SignedTransaction, SpecId, Withdrawal, keccak256, rlp::Rlp,
+};
 use zvm_trie::ordered_root;
 
 use super::{Consensus, InvalidBlock, validate_header};
@@ -29,8 +31,7 @@ pub fn validate_body(
             return Err(InvalidBlock::Size { size, max: BLOCK_BYTES_MAX });
         }
     }
-    let transactions: Vec<_> = block.transactions.iter().map(|tx| tx.encode_2718()).collect();
-    let (found, expected) = (header.transactions_root, ordered_root(&transactions));
+    let (found, expected) = (header.transactions_root, transactions_root(&block.transactions));
     if found != expected {
         return Err(InvalidBlock::TransactionsRoot { found, expected });
     }
@@ -52,6 +53,13 @@ pub fn validate_body(
     }
 }
 
+/// Root of a list of transactions.
+#[must_use]
+pub fn transactions_root(transactions: &[SignedTransaction]) -> B256 {
+    let encoded: Vec<_> = transactions.iter().map(SignedTransaction::encode_2718).collect();
+    ordered_root(&encoded)
+}
+
 /// keccak-256 of the list of ommers.
 pub(super) fn ommers_hash(ommers: &[Header]) -> B256 {
     let mut list = Vec::new();
@@ -60,7 +68,8 @@ pub(super) fn ommers_hash(ommers: &[Header]) -> B256 {
 }
 
 /// Root of a list of withdrawals (EIP-4895).
-pub(super) fn withdrawals_root(withdrawals: &[Withdrawal]) -> B256 {
+#[must_use]
+pub fn withdrawals_root(withdrawals: &[Withdrawal]) -> B256 {
     let encoded: Vec<_> = withdrawals.iter().map(Rlp::encode).collect();
     ordered_root(&encoded)
 }

@@ -108,8 +108,8 @@ impl<'a> BlockExecutor<'a> {
 
     /// Executes `tx` as the next transaction. Nothing has happened if it is refused.
     ///
-    /// The diff of what is returned is moved to the block, which keeps it for
-    /// [`ExecutedBlock::tx_diffs`].
+    /// Diff and logs of what is returned are moved to the block, which keeps them for
+    /// [`ExecutedBlock::tx_diffs`] and the receipts.
     pub fn transact<T: Tracer>(
         &mut self,
         tx: &Transaction,
@@ -130,7 +130,7 @@ impl<'a> BlockExecutor<'a> {
             let root = root_after.map(|root_after| root_after(&self.done.diff)).transpose()?;
             ReceiptOutcome::Root(root.unwrap_or_default())
         };
-        let logs = executed.logs.clone();
+        let logs = std::mem::take(&mut executed.logs);
         let receipt = Receipt::new(tx.tx_type, outcome, self.done.gas_used, logs);
         self.done.receipts.push(receipt);
         Ok(executed)
@@ -196,8 +196,7 @@ impl<'a> BlockExecutor<'a> {
     /// Makes `diff` part of the block.
     fn apply(&mut self, diff: &StateDiff) -> Result<(), DbError> {
         self.state.apply(diff)?;
-        let before = std::mem::take(&mut self.done.diff);
-        self.done.diff = before.then(diff.clone());
+        self.done.diff.append(diff);
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 //! What the header of a block must say, given that of its parent.
 
 use zvm_core::{
-    B64, BlobParams, ChainConfig, EMPTY_OMMERS_HASH, Header, INITIAL_BASE_FEE, SpecId, U256,
+    B64, B256, BlobParams, ChainConfig, EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_ROOT, Header,
+    INITIAL_BASE_FEE, SpecId, U256,
 };
 
 use super::{
@@ -101,18 +102,7 @@ fn seal(
     header: &Header,
     parent: &Header,
 ) -> Result<(), InvalidBlock> {
-    let expected = match consensus {
-        Consensus::ProofOfStake => U256::ZERO,
-        Consensus::ProofOfWork => {
-            let parent = ParentDifficulty {
-                difficulty: parent.difficulty,
-                timestamp: parent.timestamp,
-                has_ommers: parent.ommers_hash != EMPTY_OMMERS_HASH,
-            };
-            let delay = chain.bomb_delay_at(header.number);
-            next_difficulty(spec, delay, header.number, header.timestamp, &parent)
-        }
-    };
+    let expected = difficulty(chain, consensus, spec, header, parent);
     if header.difficulty != expected {
         return Err(InvalidBlock::Difficulty { found: header.difficulty, expected });
     }
@@ -126,6 +116,56 @@ fn seal(
         }
     }
     Ok(())
+}
+
+fn difficulty(
+    chain: &ChainConfig,
+    consensus: Consensus,
+    spec: SpecId,
+    header: &Header,
+    parent: &Header,
+) -> U256 {
+    if consensus == Consensus::ProofOfStake {
+        return U256::ZERO;
+    }
+    let parent = ParentDifficulty {
+        difficulty: parent.difficulty,
+        timestamp: parent.timestamp,
+        has_ommers: parent.ommers_hash != EMPTY_OMMERS_HASH,
+    };
+    let delay = chain.bomb_delay_at(header.number);
+    next_difficulty(spec, delay, header.number, header.timestamp, &parent)
+}
+
+/// The header of an empty block after `parent` at `timestamp`: all that the rules leave no choice
+/// about, and the parent's gas limit. The root of the state is to be filled in.
+#[must_use]
+pub fn child_of(
+    chain: &ChainConfig,
+    consensus: Consensus,
+    parent: &Header,
+    timestamp: u64,
+) -> Header {
+    let number = parent.number.saturating_add(1);
+    let spec = chain.spec_at(number, timestamp, consensus == Consensus::ProofOfStake);
+    let (is_london, is_cancun) = (spec.has(SpecId::LONDON), spec.has(SpecId::CANCUN));
+    let is_first = is_london && parent.base_fee_per_gas.is_none();
+    let params = chain.blob_params_at(timestamp).filter(|_| is_cancun);
+    let mut header = Header {
+        parent_hash: parent.hash(),
+        number,
+        timestamp,
+        gas_limit: parent.gas_limit.saturating_mul(if is_first { ELASTICITY } else { 1 }),
+        base_fee_per_gas: is_london.then(|| next_base_fee(parent)),
+        withdrawals_root: spec.has(SpecId::SHANGHAI).then_some(EMPTY_ROOT),
+        blob_gas_used: is_cancun.then_some(0),
+        excess_blob_gas: params.map(|params| next_excess_blob_gas(spec, &params, parent)),
+        parent_beacon_block_root: is_cancun.then_some(B256::ZERO),
+        requests_hash: spec.has(SpecId::PRAGUE).then_some(EMPTY_REQUESTS_HASH),
+        ..Header::default()
+    };
+    header.difficulty = difficulty(chain, consensus, spec, &header, parent);
+    header
 }
 
 /// Each hard fork has its fields, no more and no fewer.
