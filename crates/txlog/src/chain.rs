@@ -34,11 +34,11 @@ const INVALID_MAX: usize = 1024;
 /// # Ok::<(), ChainError>(())
 /// ```
 pub struct Chain {
-    config: ChainConfig,
-    store: Box<dyn LogStore>,
+    pub(crate) config: ChainConfig,
+    pub(crate) store: Box<dyn LogStore>,
     /// Blocks that break a rule, and which.
     invalid: B256Map<InvalidBlock>,
-    evm: Evm,
+    pub(crate) evm: Evm,
 }
 
 /// What became of a valid block.
@@ -98,7 +98,7 @@ pub enum ChainError {
 }
 
 impl ChainError {
-    fn invalid(hash: B256, source: InvalidBlock) -> Self {
+    pub(crate) fn invalid(hash: B256, source: InvalidBlock) -> Self {
         Self::Invalid { hash, source: Box::new(source) }
     }
 }
@@ -272,7 +272,7 @@ impl Chain {
         Err(error)
     }
 
-    fn consensus_after(&self, total_difficulty: U256) -> Consensus {
+    pub(crate) fn consensus_after(&self, total_difficulty: U256) -> Consensus {
         match self.config.is_pos(total_difficulty) {
             true => Consensus::ProofOfStake,
             false => Consensus::ProofOfWork,
@@ -292,7 +292,7 @@ impl Chain {
         self.log().block(hash)?.ok_or(ChainError::UnknownBlock { hash })
     }
 
-    fn total_difficulty(&self, hash: B256) -> Result<U256, ChainError> {
+    pub(crate) fn total_difficulty(&self, hash: B256) -> Result<U256, ChainError> {
         self.log().total_difficulty(hash)?.ok_or(ChainError::UnknownBlock { hash })
     }
 

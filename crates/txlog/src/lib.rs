@@ -48,6 +48,7 @@ mod history;
 mod index;
 mod keys;
 mod log;
+mod mine;
 mod records;
 mod store;
 #[cfg(any(test, feature = "test-support"))]
@@ -63,6 +64,7 @@ pub use error::LogError;
 pub use events::{Event, EventFilter, EventLimits, Events};
 pub use history::{Appearance, HistoryPage, Roles};
 pub use log::{Log, MinedTransaction};
+pub use mine::{BlockAttributes, Mined, Rejected};
 pub use store::{Beside, LogStore};
 pub use verify::{FaultKind, LogPart, Senders, Verified, VerifyError};
 pub use writer::{LogWriter, NewBlock};
