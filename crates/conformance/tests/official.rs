@@ -110,3 +110,15 @@ fn all_tests_of_encodings_keys_and_difficulties_pass() {
         assert_eq!((report.passed, report.skipped()), (passed, skipped), "{name}");
     }
 }
+
+#[test]
+fn all_shanghai_and_prague_block_tests_pass() {
+    let options = Options { suite: Suite::Block, ..Options::default() };
+    for (name, chains) in
+        [("eest-shanghai-blockchain.tar.zst", 20), ("eest-prague-blockchain.tar.zst", 245)]
+    {
+        let Some(report) = run_archive(name, &options) else { return };
+        assert!(report.failures.is_empty(), "{report}");
+        assert_eq!((report.passed, report.total()), (chains, chains));
+    }
+}
