@@ -217,54 +217,6 @@ pub trait KvStore: KvReader {
     fn stats(&self) -> Result<KvStats, DbError>;
 }
 
-impl<R: KvReader + ?Sized> KvReader for &R {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
-        (**self).get(table, key)
-    }
-
-    fn multi_get(&self, table: Table, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, DbError> {
-        (**self).multi_get(table, keys)
-    }
-
-    fn iter<'a>(
-        &'a self,
-        table: Table,
-        prefix: &[u8],
-        from: Option<&[u8]>,
-        order: Order,
-    ) -> Result<Entries<'a>, DbError> {
-        (**self).iter(table, prefix, from, order)
-    }
-
-    fn path(&self) -> &Path {
-        (**self).path()
-    }
-}
-
-impl<R: KvReader + ?Sized> KvReader for Box<R> {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
-        (**self).get(table, key)
-    }
-
-    fn multi_get(&self, table: Table, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, DbError> {
-        (**self).multi_get(table, keys)
-    }
-
-    fn iter<'a>(
-        &'a self,
-        table: Table,
-        prefix: &[u8],
-        from: Option<&[u8]>,
-        order: Order,
-    ) -> Result<Entries<'a>, DbError> {
-        (**self).iter(table, prefix, from, order)
-    }
-
-    fn path(&self) -> &Path {
-        (**self).path()
-    }
-}
-
 /// How large a store is. Engines estimate what they cannot look up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KvStats {

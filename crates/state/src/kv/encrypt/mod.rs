@@ -9,7 +9,7 @@
 mod cipher;
 mod key;
 
-use std::{cell::OnceCell, path::Path, sync::Arc};
+use std::{cell::OnceCell, ops::Deref, path::Path, sync::Arc};
 
 use zvm_core::DbError;
 
@@ -45,21 +45,21 @@ pub(super) fn open<S: KvStore + 'static>(
         let cipher = unlocked.get_or_init(|| cipher).clone();
         vet(&Encrypted { inner: reader, cipher })
     };
-    let inner = open(Options { access, cache_bytes, initial, vet, key: None })?;
+    let inner = Box::new(open(Options { access, cache_bytes, initial, vet, key: None })?);
     let cipher = match unlocked.into_inner() {
         Some(cipher) => cipher,
-        None => Arc::new(Cipher::unlock(&inner, key)?),
+        None => Arc::new(Cipher::unlock(&*inner, key)?),
     };
     Ok(Box::new(Encrypted { inner, cipher }))
 }
 
-/// A store, or a view of one, whose values are decrypted when they are read.
-struct Encrypted<R> {
-    inner: R,
+/// A store, or a view of one, whose values are decrypted when they are read. `P` points to it.
+struct Encrypted<P> {
+    inner: P,
     cipher: Arc<Cipher>,
 }
 
-impl<R: KvReader> Encrypted<R> {
+impl<P: Deref<Target: KvReader>> Encrypted<P> {
     fn open(&self, table: Table, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, DbError> {
         self.cipher.open(self.inner.path(), table, key, sealed)
     }
@@ -70,7 +70,7 @@ fn is_record(table: Table, key: &[u8]) -> bool {
     table == Table::Meta && key == RECORD
 }
 
-impl<R: KvReader> KvReader for Encrypted<R> {
+impl<P: Deref<Target: KvReader> + Send + Sync> KvReader for Encrypted<P> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
         if is_record(table, key) {
             return Ok(None);
@@ -127,7 +127,7 @@ impl KvView for Encrypted<Box<dyn KvView>> {
     }
 }
 
-impl<S: KvStore> KvStore for Encrypted<S> {
+impl<S: KvStore> KvStore for Encrypted<Box<S>> {
     fn write(&mut self, batch: WriteBatch, durability: Durability) -> Result<(), DbError> {
         let sealed = self.cipher.seal_batch(batch, self.inner.path())?;
         self.inner.write(sealed, durability)
