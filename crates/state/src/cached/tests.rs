@@ -1,13 +1,14 @@
 //! The cache against its promises: what is kept is right, bounded, and answers without the inner
 //! backend.
 
-use std::cell::Cell;
-
 use tempfile::tempdir;
 use zvm_core::{AccountInfo, keccak256};
 
 use super::*;
-use crate::{FileDb, MemoryDb, compliance::check_backend};
+use crate::{
+    FileDb, MemoryDb,
+    compliance::{check_backend, check_stores},
+};
 
 const ALICE: Address = Address::repeat_byte(0xa1);
 
@@ -43,22 +44,10 @@ fn a_cache_over_a_cache_keeps_the_promises_of_a_backend() {
 #[test]
 fn a_cache_over_a_file_keeps_the_promises_of_a_backend() {
     for limits in [TINY, large()] {
-        let folder = tempdir().unwrap();
-        let latest = Cell::new(0);
-        let open = |number: u32| -> Box<dyn StateBackend> {
-            let file = FileDb::open(folder.path().join(number.to_string())).unwrap();
-            Box::new(CachedDb::new(Box::new(file), limits))
-        };
-        check_backend(
-            || {
-                latest.set(latest.get() + 1);
-                open(latest.get())
-            },
-            |backend| {
-                drop(backend);
-                open(latest.get())
-            },
-        );
+        let home = tempdir().unwrap();
+        check_stores(home.path(), |path| {
+            Box::new(CachedDb::new(Box::new(FileDb::open(path).unwrap()), limits))
+        });
     }
 }
 

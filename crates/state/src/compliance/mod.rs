@@ -15,6 +15,8 @@ mod model;
 pub mod retention;
 mod workload;
 
+use std::{cell::Cell, path::Path};
+
 use zvm_core::{Address, StateBackend, U256};
 
 pub use contenders::contenders;
@@ -44,6 +46,27 @@ pub fn check_backend(
     }
 }
 
+/// [`check_backend`] for stores on disk. `open` opens the store in a folder, made where there is
+/// none; `home` is a folder for them.
+///
+/// # Panics
+///
+/// As [`check_backend`].
+pub fn check_stores(home: &Path, open: impl Fn(&Path) -> Box<dyn StateBackend>) {
+    let latest = Cell::new(0);
+    let open = || open(&home.join(latest.get().to_string()));
+    check_backend(
+        || {
+            latest.set(latest.get() + 1);
+            open()
+        },
+        |backend| {
+            drop(backend);
+            open()
+        },
+    );
+}
+
 /// A short name for an address.
 fn address(id: u8) -> Address {
     Address::repeat_byte(id)
@@ -56,13 +79,10 @@ fn word(value: u64) -> U256 {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use tempfile::tempdir;
 
-    use super::{Workload, check_backend, contenders};
+    use super::{Workload, check_backend, check_stores, contenders};
     use crate::{FileDb, MemoryDb};
-    use zvm_core::StateBackend;
 
     #[test]
     fn memory_keeps_the_promises_of_a_backend() {
@@ -71,21 +91,8 @@ mod tests {
 
     #[test]
     fn a_file_keeps_the_promises_of_a_backend() {
-        let folder = tempdir().unwrap();
-        let latest = Cell::new(0);
-        let path = |number: u32| folder.path().join(number.to_string());
-        let open =
-            |number| -> Box<dyn StateBackend> { Box::new(FileDb::open(path(number)).unwrap()) };
-        check_backend(
-            || {
-                latest.set(latest.get() + 1);
-                open(latest.get())
-            },
-            |backend| {
-                drop(backend);
-                open(latest.get())
-            },
-        );
+        let home = tempdir().unwrap();
+        check_stores(home.path(), |path| Box::new(FileDb::open(path).unwrap()));
     }
 
     #[test]

@@ -1,12 +1,9 @@
-use std::cell::Cell;
-
 use tempfile::tempdir;
-use zvm_core::StateBackend;
 
 use super::*;
 use crate::{
     FileDb, FileOptions,
-    compliance::check_backend,
+    compliance::check_stores,
     kv::{
         Access, Engine,
         compliance::{check_store, entries, flip_bit},
@@ -169,19 +166,7 @@ fn the_record_cannot_be_seen_or_changed_from_above() {
 fn an_encrypted_state_keeps_the_promises_of_a_backend() {
     let home = tempdir().unwrap();
     let key = Key::from_bytes([7; 32]);
-    let number = Cell::new(0);
-    let open = || -> Box<dyn StateBackend> {
-        let folder = home.path().join(number.get().to_string());
-        Box::new(FileDb::open_with_key(folder, FileOptions::default(), Some(&key)).unwrap())
-    };
-    check_backend(
-        || {
-            number.set(number.get() + 1);
-            open()
-        },
-        |backend| {
-            drop(backend);
-            open()
-        },
-    );
+    check_stores(home.path(), |path| {
+        Box::new(FileDb::open_with_key(path, FileOptions::default(), Some(&key)).unwrap())
+    });
 }

@@ -1,12 +1,9 @@
-use std::cell::Cell;
-
 use tempfile::tempdir;
-use zvm_core::StateBackend;
 
 use super::*;
 use crate::{
     FileDb, FileOptions,
-    compliance::check_backend,
+    compliance::check_stores,
     kv::{self, Engine, Key, compliance::check_store},
 };
 
@@ -32,20 +29,6 @@ fn an_encrypted_store_keeps_the_promises_on_rocksdb() {
 #[test]
 fn a_state_on_rocksdb_keeps_the_promises_of_a_backend() {
     let home = tempdir().unwrap();
-    let number = Cell::new(0);
     let options = FileOptions { engine: Engine::RocksDb, ..FileOptions::default() };
-    let open = || -> Box<dyn StateBackend> {
-        let folder = home.path().join(number.get().to_string());
-        Box::new(FileDb::open_with(folder, options).unwrap())
-    };
-    check_backend(
-        || {
-            number.set(number.get() + 1);
-            open()
-        },
-        |backend| {
-            drop(backend);
-            open()
-        },
-    );
+    check_stores(home.path(), |path| Box::new(FileDb::open_with(path, options).unwrap()));
 }
