@@ -176,13 +176,13 @@ pub trait KvReader: Send + Sync {
     ///
     /// With `from`, those at or after that key [forward](Order::Forward), at or before it in
     /// [reverse](Order::Reverse). It need not be the key of an entry, nor start with `prefix`.
-    fn iter<'a>(
-        &'a self,
+    fn iter(
+        &self,
         table: Table,
         prefix: &[u8],
         from: Option<&[u8]>,
         order: Order,
-    ) -> Result<Entries<'a>, DbError>;
+    ) -> Result<Entries<'_>, DbError>;
 
     /// The file or folder, for errors of layers above.
     fn path(&self) -> &Path;

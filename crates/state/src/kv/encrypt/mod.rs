@@ -90,13 +90,13 @@ impl<P: Deref<Target: KvReader> + Send + Sync> KvReader for Encrypted<P> {
             .collect()
     }
 
-    fn iter<'a>(
-        &'a self,
+    fn iter(
+        &self,
         table: Table,
         prefix: &[u8],
         from: Option<&[u8]>,
         order: Order,
-    ) -> Result<Entries<'a>, DbError> {
+    ) -> Result<Entries<'_>, DbError> {
         let mut sealed = self.inner.iter(table, prefix, from, order)?;
         let mut is_over = false;
         Ok(Box::new(std::iter::from_fn(move || {

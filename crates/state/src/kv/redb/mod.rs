@@ -114,13 +114,13 @@ impl KvReader for RedbKv {
         self.current()?.get(table, key)
     }
 
-    fn iter<'a>(
-        &'a self,
+    fn iter(
+        &self,
         table: Table,
         prefix: &[u8],
         from: Option<&[u8]>,
         order: Order,
-    ) -> Result<Entries<'a>, DbError> {
+    ) -> Result<Entries<'_>, DbError> {
         self.current()?.iter(table, prefix, from, order)
     }
 

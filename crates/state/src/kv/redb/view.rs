@@ -81,13 +81,13 @@ impl KvReader for View {
         })
     }
 
-    fn iter<'a>(
-        &'a self,
+    fn iter(
+        &self,
         table: Table,
         prefix: &[u8],
         from: Option<&[u8]>,
         order: Order,
-    ) -> Result<Entries<'a>, DbError> {
+    ) -> Result<Entries<'_>, DbError> {
         let (Some(table), Some(range)) =
             (&self.tables[table as usize], KeyRange::new(prefix, from, order))
         else {

@@ -96,13 +96,13 @@ impl KvReader for RocksKv {
         self.reader().multi_get(table, keys)
     }
 
-    fn iter<'a>(
-        &'a self,
+    fn iter(
+        &self,
         table: Table,
         prefix: &[u8],
         from: Option<&[u8]>,
         order: Order,
-    ) -> Result<Entries<'a>, DbError> {
+    ) -> Result<Entries<'_>, DbError> {
         Ok(self.reader().iter(table, prefix, from, order))
     }
 
