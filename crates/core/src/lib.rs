@@ -37,6 +37,7 @@ mod signature;
 mod signed;
 mod spec;
 mod transaction;
+pub mod varint;
 
 pub use alloy_primitives::{
     Address, B64, B256, Bloom, Bytes, Log, LogData, TxKind, U256, address, b256, bytes, hex,

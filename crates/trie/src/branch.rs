@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use zvm_core::{B256, keccak256};
+use zvm_core::{
+    B256, keccak256,
+    varint::{self, VarintError},
+};
 
 use crate::{InconsistentTrie, Nibbles, update::Present};
 
@@ -193,12 +196,7 @@ impl Branch {
         if self.inline != 0 {
             out.extend_from_slice(&self.inline.to_be_bytes());
         }
-        let mut count = self.leaf_count;
-        while count > 0x7f {
-            out.push(count as u8 | 0x80);
-            count >>= 7;
-        }
-        out.push(count as u8);
+        varint::write(out, self.leaf_count);
         if !self.extension.is_empty() {
             out.push(self.extension.len() as u8);
             out.extend_from_slice(self.extension.as_bytes());
@@ -386,20 +384,12 @@ impl Input<'_> {
 
     fn count(&mut self) -> Result<u64, BranchError> {
         const FIELD: &str = "number of leaves";
-        let mut count = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte(FIELD)?;
-            let bits = u64::from(byte & 0x7f);
-            // The tenth byte has room for one bit.
-            if shift == 63 && byte > 1 || byte == 0 && shift > 0 {
-                break;
+        varint::read(&mut self.rest).map_err(|error| match error {
+            VarintError::Cut => BranchError::Short { field: FIELD },
+            VarintError::TooLarge | VarintError::NotShortest => {
+                BranchError::NotMinimal { field: FIELD }
             }
-            count |= bits << shift;
-            if byte < 0x80 {
-                return Ok(count);
-            }
-        }
-        Err(BranchError::NotMinimal { field: FIELD })
+        })
     }
 
     fn extension(&mut self) -> Result<Nibbles, BranchError> {

@@ -31,7 +31,10 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 
-use crate::{AccountDiff, AccountInfo, KECCAK_EMPTY, SlotDiff, StateDiff};
+use crate::{
+    AccountDiff, AccountInfo, KECCAK_EMPTY, SlotDiff, StateDiff,
+    varint::{self, VarintError},
+};
 
 /// The version that this program writes, and the only one it reads.
 const VERSION: u8 = 1;
@@ -83,14 +86,14 @@ impl StateDiff {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
-        write_varint(&mut out, self.accounts.len() as u64);
+        varint::write(&mut out, self.accounts.len() as u64);
         for (address, account) in &self.accounts {
             out.extend_from_slice(address.as_slice());
             write_account(&mut out, account);
         }
-        write_varint(&mut out, self.code.len() as u64);
+        varint::write(&mut out, self.code.len() as u64);
         for code in self.code.values() {
-            write_varint(&mut out, code.len() as u64);
+            varint::write(&mut out, code.len() as u64);
             out.extend_from_slice(code);
         }
         out
@@ -144,14 +147,14 @@ fn write_account(out: &mut Vec<u8>, account: &AccountDiff) {
         | flag(CODE, new.code_hash != base.code_hash);
     out.push(flags);
     if let Some(old) = account.old {
-        write_varint(out, old.nonce);
+        varint::write(out, old.nonce);
         write_word(out, old.balance);
         if old.has_code() {
             out.extend_from_slice(old.code_hash.as_slice());
         }
     }
     if flags & NONCE != 0 {
-        write_varint(out, new.nonce);
+        varint::write(out, new.nonce);
     }
     if flags & BALANCE != 0 {
         write_word(out, new.balance);
@@ -159,20 +162,12 @@ fn write_account(out: &mut Vec<u8>, account: &AccountDiff) {
     if flags & CODE != 0 {
         out.extend_from_slice(new.code_hash.as_slice());
     }
-    write_varint(out, account.storage.len() as u64);
+    varint::write(out, account.storage.len() as u64);
     for (&slot, word) in &account.storage {
         write_word(out, slot);
         write_word(out, word.old);
         write_word(out, word.new);
     }
-}
-
-fn write_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
 
 fn write_word(out: &mut Vec<u8>, word: U256) {
@@ -247,21 +242,20 @@ impl<'a> Reader<'a> {
         Ok(slots)
     }
 
-    /// At most 2^64 - 1, in no more bytes than needed.
     fn varint(&mut self, expected: &'static str) -> Result<u64, DecodeDiffError> {
         let offset = self.offset;
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte(expected)?;
-            let bits = u64::from(byte & 0x7f);
-            require(bits << shift >> shift == bits, offset, "a number below 2^64")?;
-            value |= bits << shift;
-            if byte & 0x80 == 0 {
-                require(byte != 0 || shift == 0, offset, "a number in its shortest form")?;
-                return Ok(value);
+        let mut rest = self.bytes.get(offset..).unwrap_or_default();
+        let value = varint::read(&mut rest).map_err(|error| match error {
+            VarintError::Cut => DecodeDiffError::End { offset: self.bytes.len(), expected },
+            VarintError::TooLarge => {
+                DecodeDiffError::Invalid { offset, expected: "a number below 2^64" }
             }
-        }
-        Err(DecodeDiffError::Invalid { offset, expected: "a number below 2^64" })
+            VarintError::NotShortest => {
+                DecodeDiffError::Invalid { offset, expected: "a number in its shortest form" }
+            }
+        })?;
+        self.offset = self.bytes.len() - rest.len();
+        Ok(value)
     }
 
     fn word(&mut self, expected: &'static str) -> Result<U256, DecodeDiffError> {
@@ -416,7 +410,7 @@ mod tests {
     #[test]
     fn a_great_count_alone_allocates_nothing() {
         let mut bytes = vec![VERSION];
-        write_varint(&mut bytes, u64::MAX);
+        varint::write(&mut bytes, u64::MAX);
         let expected = DecodeDiffError::End { offset: bytes.len(), expected: "an address" };
         assert_eq!(StateDiff::decode(&bytes), Err(expected));
     }

@@ -2,7 +2,7 @@
 //! caller knows the table and the file.
 
 use alloy_rlp::{Decodable, Encodable, Header};
-use zvm_core::{AccountInfo, Address, B256, BlockId, EMPTY_ROOT, KECCAK_EMPTY, U256};
+use zvm_core::{AccountInfo, Address, B256, BlockId, EMPTY_ROOT, KECCAK_EMPTY, U256, varint};
 
 pub(super) use crate::kv::records::seal;
 
@@ -125,40 +125,27 @@ pub(super) fn encode_blocks(blocks: &[u64]) -> Vec<u8> {
     let mut body = Vec::with_capacity(blocks.len() + 3);
     let mut before = 0;
     for block in blocks {
-        let mut distance = block - before;
+        varint::write(&mut body, block - before);
         before = *block;
-        while distance > 0x7f {
-            body.push(distance as u8 | 0x80);
-            distance >>= 7;
-        }
-        body.push(distance as u8);
     }
     body
 }
 
 /// Reads what [`encode_blocks`] wrote: at least one block, ascending.
 pub(super) fn decode_blocks(body: &[u8]) -> Result<Vec<u64>, String> {
-    let mut blocks = Vec::new();
-    let (mut before, mut distance, mut shift) = (0_u64, 0_u64, 0_u32);
-    for byte in body {
-        let bits = u64::from(byte & 0x7f);
-        if shift > 63 || (shift == 63 && bits > 1) {
-            return Err("blocks: a distance of more than 64 bits".to_owned());
-        }
-        distance |= bits << shift;
-        shift += 7;
-        if *byte < 0x80 {
-            let block = before.checked_add(distance).filter(|block| *block > before);
-            let first = blocks.is_empty().then_some(distance);
-            before = block.or(first).ok_or("blocks: not in ascending order")?;
-            blocks.push(before);
-            (distance, shift) = (0, 0);
-        }
+    let (mut blocks, mut rest) = (Vec::<u64>::new(), body);
+    while !rest.is_empty() {
+        let distance = varint::read(&mut rest).map_err(|error| format!("blocks: {error}"))?;
+        let block = match blocks.last() {
+            None => Some(distance),
+            Some(before) => before.checked_add(distance).filter(|block| block > before),
+        };
+        blocks.push(block.ok_or("blocks: not in ascending order")?);
     }
-    if blocks.is_empty() || shift > 0 {
-        return Err("blocks: none, or the last is cut".to_owned());
+    match blocks.is_empty() {
+        true => Err("blocks: none".to_owned()),
+        false => Ok(blocks),
     }
-    Ok(blocks)
 }
 
 /// A slot as it is stored: length of the slot u8 ‖ slot ‖ word, both without leading zeros.
