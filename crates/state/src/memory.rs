@@ -8,7 +8,7 @@ use zvm_core::{
     keccak256,
     map::{AddressMap, B256Map, HashMap},
 };
-use zvm_trie::{state_root, storage_root};
+use zvm_trie::{slot_hash, state_root, storage_root};
 
 use crate::past::{Past, WayBack, follows, reverse, seedable};
 
@@ -247,8 +247,7 @@ impl StateBackend for MemoryDb {
         visit: &mut VisitSlot<'_>,
     ) -> Result<(), DbError> {
         let Some(account) = self.accounts.get(&address) else { return Ok(()) };
-        let hashed =
-            |(slot, word): (&U256, &U256)| (keccak256(slot.to_be_bytes::<32>()), *slot, *word);
+        let hashed = |(slot, word): (&U256, &U256)| (slot_hash(*slot), *slot, *word);
         let mut slots: Vec<_> = account.storage.iter().map(hashed).collect();
         slots.retain(|hashed| hashed.0 >= from);
         slots.sort_unstable();

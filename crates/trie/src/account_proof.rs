@@ -4,7 +4,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
 use zvm_core::{AccountInfo, EMPTY_ROOT, KECCAK_EMPTY, keccak256};
 
-use crate::{ProofError, encode_account, encode_word, verify_proof};
+use crate::{ProofError, encode_account, encode_word, slot_hash, verify_proof};
 
 /// An account and some of its slots, with proofs. In JSON the answer to `eth_getProof`.
 ///
@@ -86,7 +86,7 @@ impl StorageProof {
     ///
     /// What does not hold.
     pub fn verify(&self, storage_root: B256) -> Result<(), AccountProofError> {
-        let key = keccak256(self.key.to_be_bytes::<32>());
+        let key = slot_hash(self.key);
         let proven = verify_proof(storage_root, key, &self.proof)
             .map_err(|source| AccountProofError::Slot { slot: self.key, source })?;
         let mut claimed = Vec::new();

@@ -83,6 +83,8 @@ pub use proof_node::NodeError;
 pub use prove::{prove, prove_many};
 pub use reader::{EmptyTrie, LeafVisitor, TrieReader};
 pub use records::RecordBuilder;
-pub use roots::{encode_account, encode_word, ordered_root, state_root, storage_root, trie_root};
+pub use roots::{
+    encode_account, encode_word, ordered_root, slot_hash, state_root, storage_root, trie_root,
+};
 pub use update::{Change, TrieUpdate, UpdateOptions, update};
 pub use verify::{ProofError, verify_proof};

@@ -25,6 +25,11 @@ pub fn state_root(accounts: impl IntoIterator<Item = (Address, AccountInfo, B256
     trie.finish()
 }
 
+/// The key of a slot in the trie of its storage: keccak-256 of its 32 bytes, big-endian.
+pub fn slot_hash(slot: U256) -> B256 {
+    keccak256(slot.to_be_bytes::<32>())
+}
+
 /// Root of an account's storage: `keccak(slot)` to the word without leading zeros.
 ///
 /// Slots in any order, each once. A word of zero is an absent slot and is passed over.
@@ -36,7 +41,7 @@ pub fn storage_root(slots: impl IntoIterator<Item = (U256, U256)>) -> B256 {
     let mut leaves: Vec<_> = slots
         .into_iter()
         .filter(|(_, word)| !word.is_zero())
-        .map(|(slot, word)| (keccak256(slot.to_be_bytes::<32>()), word))
+        .map(|(slot, word)| (slot_hash(slot), word))
         .collect();
     if leaves.is_empty() {
         return EMPTY_ROOT;

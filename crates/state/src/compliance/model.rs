@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use zvm_core::{Account, AccountInfo, Address, B256, Database, StateBackend, U256, keccak256};
-use zvm_trie::{state_root, storage_root};
+use zvm_trie::{slot_hash, state_root, storage_root};
 
 /// Accounts by address. Clones share what did not change, since a workload keeps one of each block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,8 +55,7 @@ impl Model {
 
     pub(super) fn walk(&self) -> Walk {
         let slots = |held: &Held| {
-            let hashed =
-                |(slot, word): (&U256, &U256)| (keccak256(slot.to_be_bytes::<32>()), *slot, *word);
+            let hashed = |(slot, word): (&U256, &U256)| (slot_hash(*slot), *slot, *word);
             let mut slots: Vec<_> = held.storage.iter().map(hashed).collect();
             slots.sort_unstable();
             slots

@@ -14,6 +14,7 @@ use zvm_core::{
     genesis::{self, Number, StorageWord},
     keccak256,
 };
+use zvm_trie::slot_hash;
 
 use super::{FORMAT, LoadError, Seeder, VERSION};
 
@@ -160,7 +161,7 @@ impl<'de> Deserialize<'de> for Slots {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Slots, A::Error> {
                 let mut slots: Vec<(B256, U256, U256)> = Vec::new();
                 while let Some((StorageWord(slot), StorageWord(word))) = map.next_entry()? {
-                    let hash = keccak256(slot.to_be_bytes::<32>());
+                    let hash = slot_hash(slot);
                     if slots.last().is_some_and(|last| last.0 >= hash) {
                         let what = format!("slot {slot:#x} comes twice or out of order");
                         return Err(de::Error::custom(what));

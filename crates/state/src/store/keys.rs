@@ -1,6 +1,8 @@
 //! Keys of the tables. Integers are big-endian, so keys sort as what they mean.
 
-use zvm_core::{B256, U256, keccak256};
+use zvm_core::B256;
+
+pub(super) use zvm_trie::slot_hash;
 
 /// `keccak(address) ‖ incarnation`: what the slots and storage trie of one life of an account begin
 /// with.
@@ -34,11 +36,6 @@ pub(super) fn life_of(key: &SlotKey) -> Life {
 /// keccak-256 of the slot of a key.
 pub(super) fn slot_hash_of(key: &SlotKey) -> B256 {
     B256::from_slice(&key[36..])
-}
-
-/// keccak-256 of a slot's 32 bytes, as the storage trie keys it.
-pub(super) fn slot_hash(slot: U256) -> B256 {
-    keccak256(slot.to_be_bytes::<32>())
 }
 
 /// What a record in `changes` is about.
