@@ -10,9 +10,10 @@ use zvm_core::{DbError, StateBackend};
 
 use crate::{
     FileDb,
+    backup::MANIFEST,
     config::{DatabaseConfig, open, open_store},
     disk::{io_error, sync_folder},
-    kv::{Access, Durability},
+    kv::{Access, Durability, is_of_store},
 };
 
 /// A folder that gets its name when it is complete, so that there is a whole one or none.
@@ -54,6 +55,7 @@ impl Draft {
         let draft = Self { draft, path: path.to_owned(), lock };
         // Whoever had the lock before may just have finished.
         check_free(path, action)?;
+        draft.check_ours(action)?;
         Ok(draft)
     }
 
@@ -70,6 +72,18 @@ impl Draft {
     /// Opens the draft, which must be there, to be read.
     pub(crate) fn open_to_read(&self, config: &DatabaseConfig) -> Result<FileDb, DbError> {
         open_store(&within(config, &self.draft), Access::Read)
+    }
+
+    /// Refuses a folder of this name with anything in it that a draft never has: somebody else's.
+    fn check_ours(&self, action: &'static str) -> Result<(), DbError> {
+        let fault = || io_error("read the folder", &self.draft);
+        for entry in fs::read_dir(&self.draft).map_err(fault())? {
+            let name = entry.map_err(fault())?.file_name();
+            if name != MANIFEST && !is_of_store(&name) {
+                return Err(io_error(action, &self.draft)(io::ErrorKind::DirectoryNotEmpty.into()));
+            }
+        }
+        Ok(())
     }
 
     /// Gives the draft, which must be closed, its name.
@@ -201,15 +215,28 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_only_has_the_name_of_a_draft_is_left_alone() {
+        let home = tempdir().unwrap();
+        let folder = home.path().join("state.drafting");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("notes"), "kept").unwrap();
+        let error = draft(&home.path().join("state")).unwrap_err();
+        assert!(error.to_string().contains("state.drafting: cannot make a test here"), "{error}");
+        assert_eq!(fs::read_to_string(folder.join("notes")).unwrap(), "kept");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    }
+
+    #[test]
     fn what_a_crash_has_left_of_a_draft_is_there_for_the_next() {
         let home = tempdir().unwrap();
         let path = home.path().join("state");
         let first = draft(&path).unwrap();
-        fs::write(first.folder().join("half"), "made").unwrap();
-        fs::create_dir(first.folder().join("folder")).unwrap();
+        fs::write(first.folder().join("lock"), "").unwrap();
+        fs::write(first.folder().join("state.redb.new"), "half made").unwrap();
+        fs::create_dir(first.folder().join("state.rocksdb")).unwrap();
         drop(first);
         let second = draft(&path).unwrap();
-        assert!(second.folder().join("half").exists());
+        assert!(second.folder().join("state.redb.new").exists());
         second.clear().unwrap();
         drop(second);
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);

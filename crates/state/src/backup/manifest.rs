@@ -13,7 +13,7 @@ use super::BackupError;
 use crate::disk::io_error;
 
 /// The file in the folder of a backup.
-pub(super) const FILE: &str = "manifest.json";
+pub(crate) const FILE: &str = "manifest.json";
 
 /// What the text says it is.
 const FORMAT: &str = "zvm-backup";

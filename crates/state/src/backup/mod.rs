@@ -23,6 +23,7 @@ use crate::{
     draft::Draft,
     kv::{Engine, KvView, Table},
 };
+pub(crate) use manifest::FILE as MANIFEST;
 pub use manifest::{BackupFile, Manifest};
 
 /// A store as it was when [`FileDb::backup`] was called, to be written while commits go on.

@@ -3,6 +3,7 @@
 //! An engine keeps one file or folder of its own in it, beside the lock file of every engine.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
@@ -22,8 +23,18 @@ pub(super) const REDB: &str = "state.redb";
 /// The folder of RocksDB in the folder.
 pub(super) const ROCKSDB: &str = "state.rocksdb";
 
+/// What a store in the making has after its name.
+const DRAFT: &str = ".new";
+
 /// What engines keep in the folder, to tell that another engine's store is there.
 const STORES: [(&str, &str); 2] = [(REDB, "redb"), (ROCKSDB, "RocksDB")];
+
+/// Whether a store has a file or folder of this name in its folder, or one in the making.
+pub(crate) fn is_of_store(name: &OsStr) -> bool {
+    let name = name.to_str().unwrap_or_default();
+    let name = name.strip_suffix(DRAFT).unwrap_or(name);
+    name == LOCK || STORES.iter().any(|(store, _)| *store == name)
+}
 
 /// The folder of an open store. The lock is let go of with it.
 #[derive(Debug)]
@@ -87,7 +98,7 @@ impl Folder {
         name: &str,
         make: impl FnOnce(&Path) -> Result<(), DbError>,
     ) -> Result<(), DbError> {
-        let draft = self.path.join(format!("{name}.new"));
+        let draft = self.path.join(format!("{name}{DRAFT}"));
         // What a crash in here has left. The lock is ours, so nobody is writing it.
         remove(&draft)?;
         make(&draft)?;
@@ -113,7 +124,7 @@ pub(super) fn copy_to(
 
 /// Refuses a folder that holds more than a crash in [`copy_to`] leaves.
 fn check_empty(path: &Path, name: &str) -> Result<(), DbError> {
-    let draft = format!("{name}.new");
+    let draft = format!("{name}{DRAFT}");
     let fault = || io_error("read the folder", path);
     let entries = match fs::read_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

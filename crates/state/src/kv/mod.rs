@@ -31,6 +31,7 @@ use zvm_core::DbError;
 pub use batch::{TableChanges, WriteBatch};
 pub use copy::parts;
 pub use encrypt::Key;
+pub(crate) use folder::is_of_store;
 pub use memory::MemoryTables;
 pub use open::{Access, Engine, Initial, Options, Vet, open};
 pub(crate) use range::KeyRange;
