@@ -70,6 +70,6 @@ fn facts(name: &'static str, place: String, manifest: &Manifest) -> Vec<(&'stati
         ("block_hash", json!(manifest.block.hash)),
         ("state_root", json!(manifest.state_root)),
         ("files", json!(manifest.files.len())),
-        ("bytes", json!(manifest.files.iter().map(|file| file.bytes).sum::<u64>())),
+        ("bytes", json!(manifest.bytes())),
     ]
 }

@@ -103,6 +103,12 @@ impl Manifest {
         Ok(document.manifest)
     }
 
+    /// Bytes of all files.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().fold(0, |bytes, file| bytes.saturating_add(file.bytes))
+    }
+
     /// Writes the manifest of the backup in `folder`, on disk when this returns.
     pub(super) fn write(&self, folder: &Path) -> Result<(), BackupError> {
         let path = folder.join(FILE);

@@ -22,6 +22,7 @@ use crate::{
     disk::{io_error, sync_folder},
     draft::Draft,
     kv::{Engine, KvView, Table},
+    store::FORMAT_VERSION,
 };
 pub(crate) use manifest::FILE as MANIFEST;
 pub use manifest::{BackupFile, Manifest};
@@ -48,12 +49,12 @@ pub enum BackupError {
         what: String,
     },
 
-    /// The backup was written by a newer program.
+    /// The backup, or the store in it, was written by a newer program.
     #[error("{}: version {found} is newer than version {known}, the last this program knows", path.display())]
     Newer {
         /// The manifest.
         path: PathBuf,
-        /// Version of the backup.
+        /// Version of the backup or of the layout of the store.
         found: u32,
         /// The newest version this program can read.
         known: u32,
@@ -183,6 +184,11 @@ pub fn restore(
     progress: &mut dyn FnMut(RestoreStep),
 ) -> Result<Manifest, BackupError> {
     let manifest = Manifest::read(backup)?;
+    if manifest.store_format > FORMAT_VERSION {
+        let path = backup.join(manifest::FILE);
+        let (found, known) = (manifest.store_format, FORMAT_VERSION);
+        return Err(BackupError::Newer { path, found, known });
+    }
     let draft = Draft::of(to, ".restoring")?;
     if Some(manifest.engine.as_str()) != engine_of(to) {
         return Err(BackupError::Engine { found: manifest.engine, config: to.to_string() });
@@ -200,8 +206,8 @@ fn restore_draft(
     progress: &mut dyn FnMut(RestoreStep),
 ) -> Result<Manifest, BackupError> {
     let target = draft.folder();
-    let of = manifest.files.iter().map(|file| file.bytes).sum();
-    let mut before = 0;
+    let of = manifest.bytes();
+    let mut before = 0_u64;
     let mut folders = vec![target.to_owned()];
     for file in &manifest.files {
         let Some(relative) = file.relative() else { continue };
@@ -212,7 +218,7 @@ fn restore_draft(
         }
         let mut copy = File::create_new(&path).map_err(io_error("create", &path))?;
         let (bytes, hash) = copy_hashed(&from, &mut copy, &path, &mut |bytes| {
-            progress(RestoreStep::Copied { bytes: before + bytes, of });
+            progress(RestoreStep::Copied { bytes: before.saturating_add(bytes), of });
         })?;
         copy.sync_all().map_err(io_error("sync", &path))?;
         if bytes != file.bytes {
@@ -223,7 +229,7 @@ fn restore_draft(
             let what = format!("keccak-256 {hash}, the manifest has {}", file.keccak256);
             return Err(BackupError::Changed { path: from, what });
         }
-        before += bytes;
+        before = before.saturating_add(bytes);
     }
     for folder in &folders {
         sync_folder(folder)?;

@@ -185,6 +185,12 @@ fn what_is_no_backup_is_named() {
         assert!(with(vec![file(outside)]).contains("is no path in it"), "{outside}");
     }
     assert!(with(Vec::new()).contains("state.redb"));
+    let huge = BackupFile { bytes: u64::MAX, ..file("absent") };
+    assert!(with(vec![huge.clone(), huge]).contains("absent: cannot open"));
+    fs::remove_file(&path).unwrap();
+    let newer = Manifest { store_format: u32::MAX, ..whole.clone() };
+    newer.write(&backup).unwrap();
+    assert!(matches!(fault(&target), BackupError::Newer { found: u32::MAX, .. }));
     fs::remove_file(&path).unwrap();
     let files = serde_json::from_str::<Manifest>(&text).unwrap().files;
     Manifest { state_root: B256::ZERO, files, ..whole }.write(&backup).unwrap();

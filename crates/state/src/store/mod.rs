@@ -50,6 +50,7 @@ use zvm_core::{
 pub use check::{CheckLevel, Checked};
 pub use options::{FileOptions, History};
 pub use proof::FileStat;
+pub(crate) use recover::FORMAT_VERSION;
 
 use crate::kv::{
     self, Access, Durability, KvReader, KvStore, Order, Table, WriteBatch, records as read,
