@@ -222,6 +222,10 @@ fn only_creating_makes_a_store() {
             let error = open_for(access, engine, &folder).map(drop).unwrap_err();
             assert!(matches!(error, DbError::Io { .. }), "{error:?}");
             assert!(!folder.exists());
+            let foreign = tempdir().unwrap();
+            let error = open_for(access, engine, foreign.path()).map(drop).unwrap_err();
+            assert!(matches!(error, DbError::Io { .. }), "{error:?}");
+            assert_eq!(fs::read_dir(foreign.path()).unwrap().count(), 0);
         }
         open_for(Access::Create, engine, &folder).unwrap();
         open_for(Access::Write, engine, &folder).unwrap();

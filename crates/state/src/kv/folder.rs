@@ -45,9 +45,9 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Takes the lock of `path`: alone to write, among readers to read. Only [`Access::Create`]
-    /// makes the folder.
-    pub(super) fn lock(path: &Path, access: Access) -> Result<Self, DbError> {
+    /// Takes the lock of `path` for the store `name`: alone to write, among readers to read. Only
+    /// [`Access::Create`] makes the folder, or a lock file where no store is.
+    pub(super) fn lock(path: &Path, name: &str, access: Access) -> Result<Self, DbError> {
         match access {
             Access::Create => {
                 fs::create_dir_all(path).map_err(io_error("create the database folder", path))?;
@@ -59,6 +59,7 @@ impl Folder {
                         io::ErrorKind::NotADirectory.into(),
                     ));
                 }
+                find(path, name, access)?;
             }
         }
         let lock = match access {
@@ -73,22 +74,7 @@ impl Folder {
     /// A folder that holds the store of another engine is refused, and so is one without a store
     /// unless it may be made.
     pub(super) fn find(&self, name: &str, access: Access) -> Result<(PathBuf, bool), DbError> {
-        let path = self.path.join(name);
-        if exists(&path)? {
-            return Ok((path, true));
-        }
-        for (other, engine) in STORES.iter().filter(|(other, _)| *other != name) {
-            if exists(&self.path.join(other))? {
-                let what = format!("{other}: this is a store of {engine}, expected {name}");
-                return Err(DbError::Corrupt { path: self.path.clone(), what });
-            }
-        }
-        match access {
-            Access::Create => Ok((path, false)),
-            Access::Read | Access::Write => {
-                Err(io_error("open", &path)(io::ErrorKind::NotFound.into()))
-            }
-        }
+        find(&self.path, name, access)
     }
 
     /// Makes `name` under another name and renames it when it is complete and on disk, so that a
@@ -108,6 +94,25 @@ impl Folder {
     }
 }
 
+fn find(folder: &Path, name: &str, access: Access) -> Result<(PathBuf, bool), DbError> {
+    let path = folder.join(name);
+    if exists(&path)? {
+        return Ok((path, true));
+    }
+    for (other, engine) in STORES.iter().filter(|(other, _)| *other != name) {
+        if exists(&folder.join(other))? {
+            let what = format!("{other}: this is a store of {engine}, expected {name}");
+            return Err(corrupt(folder, what));
+        }
+    }
+    match access {
+        Access::Create => Ok((path, false)),
+        Access::Read | Access::Write => {
+            Err(io_error("open", &path)(io::ErrorKind::NotFound.into()))
+        }
+    }
+}
+
 /// Makes `name` in the folder `path`, in which there must be nothing, as
 /// [`create`](Folder::create) does.
 pub(super) fn copy_to(
@@ -117,7 +122,7 @@ pub(super) fn copy_to(
 ) -> Result<(), DbError> {
     // Already without the lock, whose file would be new in a folder that is not ours.
     check_empty(path, name)?;
-    let folder = Folder::lock(path, Access::Create)?;
+    let folder = Folder::lock(path, name, Access::Create)?;
     check_empty(path, name)?;
     folder.create(name, make)
 }
@@ -221,12 +226,13 @@ mod tests {
     #[test]
     fn the_lock_goes_with_the_folder_even_if_its_file_is_open_elsewhere() {
         let temporary = tempfile::tempdir().unwrap();
+        fs::write(temporary.path().join(REDB), "").unwrap();
         for access in [Access::Create, Access::Read] {
-            let folder = Folder::lock(temporary.path(), access).unwrap();
+            let folder = Folder::lock(temporary.path(), REDB, access).unwrap();
             // What a process that is being started has.
             let _elsewhere = folder.lock.as_ref().unwrap().try_clone().unwrap();
             drop(folder);
-            Folder::lock(temporary.path(), Access::Create).unwrap();
+            Folder::lock(temporary.path(), REDB, Access::Create).unwrap();
         }
     }
 }

@@ -61,7 +61,7 @@ impl RedbKv {
     /// stays on it.
     pub(super) fn open(folder: &Path, options: Options<'_>) -> Result<Self, DbError> {
         let Options { access, cache_bytes, initial, vet, .. } = options;
-        let folder = Arc::new(Folder::lock(folder, access)?);
+        let folder = Arc::new(Folder::lock(folder, REDB, access)?);
         let (path, exists) = folder.find(REDB, access)?;
         if !exists {
             folder.create(REDB, |draft| write::create(draft, cache_bytes, [initial()]))?;

@@ -53,7 +53,7 @@ impl RocksKv {
     /// changes no file.
     pub(super) fn open(folder: &Path, options: Options<'_>) -> Result<Self, DbError> {
         let Options { access, cache_bytes, initial, vet, .. } = options;
-        let folder = Arc::new(Folder::lock(folder, access)?);
+        let folder = Arc::new(Folder::lock(folder, ROCKSDB, access)?);
         let (path, exists) = folder.find(ROCKSDB, access)?;
         if !exists {
             folder.create(ROCKSDB, |draft| create(draft, [initial()]))?;
