@@ -45,6 +45,17 @@ pub enum MigrateError {
         expected: B256,
     },
 
+    /// The source is not what it says it is: its accounts and slots have another root.
+    #[error(
+        "the source has the state root {expected}, its accounts and slots give {found}: look for damage with `zvm db check`"
+    )]
+    Source {
+        /// Root of what was copied, which is all there is.
+        found: B256,
+        /// Root of the source.
+        expected: B256,
+    },
+
     /// Like [`Root`](Self::Root); the unfinished copy is of no use any more.
     #[error("{}: not a copy of this source, or of an earlier state of it; remove it to begin anew", draft.display())]
     Stale {
@@ -80,13 +91,18 @@ pub fn migrate(
         draft.finish()?;
         return Ok(Copied { block, root, accounts: 0, slots: 0, is_continued: true });
     }
-    let copied = copy(from, &mut *target, progress).map_err(|error| match error {
-        MigrateError::Root { .. } => MigrateError::Stale { draft: draft.folder().to_owned() },
-        other => other,
-    })?;
+    let copied = copy(from, &mut *target, progress);
     drop(target);
-    draft.finish()?;
-    Ok(copied)
+    match copied {
+        Ok(_) => draft.finish()?,
+        Err(MigrateError::Root { .. }) => {
+            return Err(MigrateError::Stale { draft: draft.folder().to_owned() });
+        }
+        // Never to be continued. What went wrong is worth more than that it cannot be removed either.
+        Err(MigrateError::Source { .. }) => drop(draft.clear()),
+        Err(_) => {}
+    }
+    copied
 }
 
 /// Copies the present state of `from` into `to`, which must not have been committed to, in bounded
@@ -127,7 +143,10 @@ pub fn copy(
     })?;
     let root = seeder.root()?;
     if root != expected {
-        return Err(MigrateError::Root { found: root, expected });
+        return Err(match last {
+            Some(_) => MigrateError::Root { found: root, expected },
+            None => MigrateError::Source { found: root, expected },
+        });
     }
     let (accounts, slots) = (seeder.accounts, seeder.slots);
     for number in block.number.saturating_sub(BLOCK_HASHES)..=block.number {
@@ -191,7 +210,11 @@ mod tests {
     use zvm_core::{AccountInfo, Bytes, Database, SlotDiff, StateDiff, keccak256};
 
     use super::*;
-    use crate::{MemoryDb, StoreConfig, dump, open};
+    use crate::{
+        FileDb, FileOptions, MemoryDb, StoreConfig, dump,
+        kv::{self, Durability, Table, WriteBatch, sim::SimDisk},
+        open,
+    };
 
     fn source(accounts: u64, slots: u64) -> MemoryDb {
         let mut db = MemoryDb::new();
@@ -311,6 +334,30 @@ mod tests {
         let stale = migrate(&source(5, 1), &config, |_| {}).unwrap_err();
         assert!(matches!(stale, MigrateError::Stale { .. }), "{stale}");
         assert!(config.folder().is_some_and(|folder| !folder.exists()));
+    }
+
+    #[test]
+    fn a_source_that_lacks_slots_is_named_and_leaves_no_copy() {
+        let disk = SimDisk::default();
+        let store = || disk.open("store".as_ref(), kv::Options::default()).unwrap();
+        let mut from = FileDb::over(store(), FileOptions::default()).unwrap();
+        let batch = from.batch().set_storage(Address::ZERO, U256::from(1), U256::from(1));
+        batch.commit().unwrap();
+        // By then every slot is in its table.
+        for _ in 0..40 {
+            from.batch().commit().unwrap();
+        }
+        drop(from);
+        let mut slots = WriteBatch::new();
+        slots.delete_prefix(Table::Storage, &[]);
+        store().write(slots, Durability::Synced).unwrap();
+        let from = FileDb::over(store(), FileOptions::default()).unwrap();
+
+        let home = tempdir().unwrap();
+        let config = DatabaseConfig::File(StoreConfig::new(home.path().join("state")));
+        let error = migrate(&from, &config, |_| {}).unwrap_err();
+        assert!(matches!(error, MigrateError::Source { .. }), "{error}");
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
     }
 
     #[test]
