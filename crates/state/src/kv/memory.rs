@@ -52,13 +52,13 @@ impl KvReader for MemoryTables {
         Ok(self.0[table as usize].get(key).cloned())
     }
 
-    fn iter<'a>(
-        &'a self,
+    fn iter(
+        &self,
         table: Table,
         prefix: &[u8],
         from: Option<&[u8]>,
         order: Order,
-    ) -> Result<Entries<'a>, DbError> {
+    ) -> Result<Entries<'_>, DbError> {
         let Some(range) = KeyRange::new(prefix, from, order) else {
             return Ok(Box::new(std::iter::empty()));
         };

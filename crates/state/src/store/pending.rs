@@ -331,13 +331,13 @@ impl KvReader for Layered<'_> {
         Ok(found.collect())
     }
 
-    fn iter<'a>(
-        &'a self,
+    fn iter(
+        &self,
         table: Table,
         prefix: &[u8],
         from: Option<&[u8]>,
         order: Order,
-    ) -> Result<Entries<'a>, DbError> {
+    ) -> Result<Entries<'_>, DbError> {
         let stored = self.kv.iter(table, prefix, from, order)?;
         let Some(slices) = self.slices(table) else { return Ok(stored) };
         let Some(range) = KeyRange::new(prefix, from, order) else { return Ok(stored) };
@@ -351,7 +351,7 @@ impl KvReader for Layered<'_> {
             .iter()
             .map(|records| records.range::<[u8], _>((first, last)))
             .collect();
-        let waiting: Box<dyn Iterator<Item = Waiting<'a>> + 'a> = match order {
+        let waiting: Box<dyn Iterator<Item = Waiting<'_>> + '_> = match order {
             Order::Forward => Box::new(ranges.into_iter().flatten()),
             Order::Reverse => Box::new(ranges.into_iter().rev().flat_map(Iterator::rev)),
         };

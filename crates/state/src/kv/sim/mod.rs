@@ -102,15 +102,15 @@ impl SimDisk {
         drop(disk);
         // From here on the store is closed again if it is refused.
         let handle = Arc::new(Handle { disk: self.clone(), path: path.to_owned() });
-        let view = View { tables: Arc::new(tables), handle };
-        vet(&view)?;
+        let store = MemKv { tables: Arc::new(tables), handle, access };
+        vet(&store)?;
         if access != Access::Read {
             self.image(path, |image| {
                 image.log.truncate(whole);
                 image.synced = image.synced.min(whole);
             });
         }
-        Ok(MemKv { view, access })
+        Ok(store)
     }
 
     /// The disk as it would be after a crash at this moment. This one stays as it is.
@@ -177,19 +177,13 @@ impl Image {
     }
 }
 
-/// A store on a [`SimDisk`].
-#[derive(Debug)]
-pub(super) struct MemKv {
-    view: View,
-    access: Access,
-}
-
-/// The tables as of one batch.
+/// A store on a [`SimDisk`] as of one batch. A clone is a view.
 #[derive(Clone, Debug)]
-struct View {
+pub(super) struct MemKv {
     /// Shared with the views of the same batch.
     tables: Arc<MemoryTables>,
     handle: Arc<Handle>,
+    access: Access,
 }
 
 /// Keeps a store open.
@@ -205,18 +199,18 @@ impl Drop for Handle {
     }
 }
 
-impl KvReader for View {
+impl KvReader for MemKv {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
         self.tables.get(table, key)
     }
 
-    fn iter<'a>(
-        &'a self,
+    fn iter(
+        &self,
         table: Table,
         prefix: &[u8],
         from: Option<&[u8]>,
         order: Order,
-    ) -> Result<Entries<'a>, DbError> {
+    ) -> Result<Entries<'_>, DbError> {
         self.tables.iter(table, prefix, from, order)
     }
 
@@ -225,7 +219,7 @@ impl KvReader for View {
     }
 }
 
-impl KvView for View {
+impl KvView for MemKv {
     fn checkpoint(&self, folder: &Path) -> Result<(), DbError> {
         let disk = &self.handle.disk;
         disk.admit(folder)?;
@@ -246,36 +240,16 @@ impl KvView for View {
     }
 }
 
-impl KvReader for MemKv {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
-        self.view.get(table, key)
-    }
-
-    fn iter<'a>(
-        &'a self,
-        table: Table,
-        prefix: &[u8],
-        from: Option<&[u8]>,
-        order: Order,
-    ) -> Result<Entries<'a>, DbError> {
-        self.view.iter(table, prefix, from, order)
-    }
-
-    fn path(&self) -> &Path {
-        self.view.path()
-    }
-}
-
 impl KvStore for MemKv {
     fn write(&mut self, batch: WriteBatch, durability: Durability) -> Result<(), DbError> {
-        let Handle { disk, path } = &*self.view.handle;
+        let Handle { disk, path } = &*self.handle;
         if self.access == Access::Read {
             return Err(DbError::ReadOnly { path: path.clone() });
         }
         disk.admit(path)?;
         let mut record = Vec::new();
         log::push(&mut record, batch);
-        log::apply(&record, Arc::make_mut(&mut self.view.tables));
+        log::apply(&record, Arc::make_mut(&mut self.tables));
         disk.image(path, |image| {
             image.log.extend_from_slice(&record);
             if durability == Durability::Synced {
@@ -286,14 +260,14 @@ impl KvStore for MemKv {
     }
 
     fn view(&self) -> Result<Box<dyn KvView>, DbError> {
-        Ok(Box::new(self.view.clone()))
+        Ok(Box::new(self.clone()))
     }
 
     fn stats(&self) -> Result<KvStats, DbError> {
-        let Handle { disk, path } = &*self.view.handle;
+        let Handle { disk, path } = &*self.handle;
         let size = |table| -> Result<TableStats, DbError> {
             let (mut entries, mut bytes) = (0, 0);
-            for entry in self.view.iter(table, &[], None, Order::Forward)? {
+            for entry in self.iter(table, &[], None, Order::Forward)? {
                 let (key, value) = entry?;
                 entries += 1;
                 bytes += (key.len() + value.len()) as u64;
