@@ -17,7 +17,7 @@ use std::{
 };
 
 use zvm_state::{
-    compliance::crash::{Crashes, commit_if_child, engine, name},
+    compliance::crash::{Crashes, commit_if_child},
     kv::Engine,
 };
 
@@ -44,7 +44,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         let start = Instant::now();
         let survived = crashes.run(&mut |done| {
             if shows {
-                eprint!("\r{}: {done} of {rounds} rounds ", name(engine));
+                eprint!("\r{}: {done} of {rounds} rounds ", engine.name());
                 let _ = stderr().flush();
             }
         });
@@ -54,7 +54,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         println!(
             "crash: {}, seed {seed}, {} rounds on {} stores, {} blocks acknowledged, nothing lost; \
              {} kills between a commit and its word, {} before the first word, {:.0} s",
-            name(engine),
+            engine.name(),
             survived.rounds,
             survived.stores,
             survived.acknowledged,
@@ -73,8 +73,10 @@ fn arguments(mut arguments: impl Iterator<Item = String>) -> Option<Arguments> {
         match name.as_str() {
             "--rounds" => found.rounds = value.parse().ok()?,
             "--seed" => found.seed = value.parse().ok()?,
-            "--engine" if value == "both" => found.engines = vec![Engine::Redb, engine("rocksdb")?],
-            "--engine" => found.engines = vec![engine(&value)?],
+            "--engine" if value == "both" => {
+                found.engines = vec![Engine::Redb, Engine::named("rocksdb")?]
+            }
+            "--engine" => found.engines = vec![Engine::named(&value)?],
             _ => return None,
         }
     }

@@ -15,11 +15,7 @@ use std::{
     time::Instant,
 };
 
-use zvm_state::{
-    History,
-    compliance::{crash::engine, retention::Retention},
-    kv::Engine,
-};
+use zvm_state::{History, compliance::retention::Retention, kv::Engine};
 
 const USAGE: &str =
     "usage: retention [--commits N] [--history BYTES, such as 512MiB] [--engine redb|rocksdb]";
@@ -66,7 +62,7 @@ fn arguments(mut arguments: impl Iterator<Item = String>) -> Option<Retention> {
                 let History::Bytes(bytes) = value.parse().ok()? else { return None };
                 found.bytes = bytes;
             }
-            "--engine" => found.engine = engine(&value)?,
+            "--engine" => found.engine = Engine::named(&value)?,
             _ => return None,
         }
     }

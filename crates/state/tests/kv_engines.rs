@@ -14,12 +14,6 @@ use zvm_state::kv::{
     Access, Durability, Engine, Entry, KvReader, KvStore, Options, Order, Table, WriteBatch, open,
 };
 
-const ENGINES: &[Engine] = &[
-    Engine::Redb,
-    #[cfg(feature = "rocksdb")]
-    Engine::RocksDb,
-];
-
 /// What the layout above asks of a store: that its format is known.
 fn vet(reader: &dyn KvReader) -> Result<(), DbError> {
     let path = || reader.path().to_owned();
@@ -152,7 +146,7 @@ fn allowed<'a>(path: &Path, contents: &'a [Vec<Entry>]) -> &'a [Vec<Entry>] {
 
 #[test]
 fn a_flipped_bit_is_noticed_or_harmless() {
-    for &engine in ENGINES {
+    for &engine in Engine::ALL {
         let (folder, files, contents) = closed_store(engine);
         for (path, bytes) in &files {
             // The head of every file, then a sample.
@@ -172,7 +166,7 @@ fn a_flipped_bit_is_noticed_or_harmless() {
 
 #[test]
 fn a_file_cut_anywhere_is_noticed_or_harmless() {
-    for &engine in ENGINES {
+    for &engine in Engine::ALL {
         let (folder, files, contents) = closed_store(engine);
         for (path, bytes) in &files {
             for cut in (0..4).map(|quarter| quarter * bytes.len() / 4) {
@@ -186,7 +180,7 @@ fn a_file_cut_anywhere_is_noticed_or_harmless() {
 
 #[test]
 fn a_store_refused_by_vetting_is_left_alone() {
-    for &engine in ENGINES {
+    for &engine in Engine::ALL {
         let (folder, ..) = closed_store(engine);
         let mut store = open_for(Access::Write, engine, folder.path()).unwrap();
         let mut newer = WriteBatch::new();
@@ -202,7 +196,7 @@ fn a_store_refused_by_vetting_is_left_alone() {
 
 #[test]
 fn the_store_of_another_engine_is_refused() {
-    for &engine in ENGINES {
+    for &engine in Engine::ALL {
         let stores = ["state.redb", "state.rocksdb"];
         let [own, other] = if engine == Engine::Redb { stores } else { [stores[1], stores[0]] };
         let folder = tempdir().unwrap();
@@ -215,7 +209,7 @@ fn the_store_of_another_engine_is_refused() {
 
 #[test]
 fn only_creating_makes_a_store() {
-    for &engine in ENGINES {
+    for &engine in Engine::ALL {
         let home = tempdir().unwrap();
         let folder = home.path().join("absent");
         for access in [Access::Read, Access::Write] {
@@ -234,7 +228,7 @@ fn only_creating_makes_a_store() {
 
 #[test]
 fn a_store_open_for_reading_takes_readers_and_no_writes() {
-    for &engine in ENGINES {
+    for &engine in Engine::ALL {
         let (folder, before, contents) = closed_store(engine);
         let expected = &contents[2];
         let mut first = open_for(Access::Read, engine, folder.path()).unwrap();
@@ -252,7 +246,7 @@ fn a_store_open_for_reading_takes_readers_and_no_writes() {
 
 #[test]
 fn a_store_open_for_reading_can_be_copied() {
-    for &engine in ENGINES {
+    for &engine in Engine::ALL {
         let (folder, before, contents) = closed_store(engine);
         let copy = folder.path().join("copy");
         let store = open_for(Access::Read, engine, folder.path()).unwrap();
@@ -267,7 +261,7 @@ fn a_store_open_for_reading_can_be_copied() {
 
 #[test]
 fn a_refused_copy_leaves_the_folder_as_it_was() {
-    for &engine in ENGINES {
+    for &engine in Engine::ALL {
         let (folder, ..) = closed_store(engine);
         let foreign = tempdir().unwrap();
         fs::write(foreign.path().join("notes"), "kept").unwrap();
@@ -283,7 +277,7 @@ fn a_refused_copy_leaves_the_folder_as_it_was() {
 fn a_folder_without_permission_can_be_read_only() {
     use std::os::unix::fs::PermissionsExt;
 
-    for &engine in ENGINES {
+    for &engine in Engine::ALL {
         let (folder, before, contents) = closed_store(engine);
         fs::remove_file(folder.path().join("lock")).unwrap();
         let permit = |mode| fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode));
@@ -308,10 +302,10 @@ const CHILD_ENGINE: &str = "ZVM_KV_TEST_ENGINE";
 fn a_killed_process_loses_no_synced_batch() {
     if let Some(folder) = std::env::var_os(CHILD_STORE) {
         let engine = std::env::var(CHILD_ENGINE).unwrap();
-        let engine = ENGINES.iter().find(|known| format!("{known:?}") == engine).unwrap();
-        write_until_killed(*engine, Path::new(&folder));
+        let engine = Engine::named(&engine).unwrap();
+        write_until_killed(engine, Path::new(&folder));
     }
-    for &engine in ENGINES {
+    for &engine in Engine::ALL {
         let home = tempdir().unwrap();
         let folder = home.path().join("store");
         for round in 0..3 {
@@ -332,7 +326,7 @@ fn kill_a_writer(engine: Engine, folder: &Path, round: u64) -> u64 {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "a_killed_process_loses_no_synced_batch", "--nocapture"])
         .env(CHILD_STORE, folder)
-        .env(CHILD_ENGINE, format!("{engine:?}"))
+        .env(CHILD_ENGINE, engine.name())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

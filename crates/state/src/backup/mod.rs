@@ -21,7 +21,7 @@ use crate::{
     config::DatabaseConfig,
     disk::{io_error, sync_folder},
     draft::Draft,
-    kv::{Engine, KvView, Table},
+    kv::{KvView, Table},
     store::FORMAT_VERSION,
 };
 pub(crate) use manifest::FILE as MANIFEST;
@@ -109,15 +109,10 @@ impl FileDb {
     ///
     /// If the store cannot be read.
     pub fn backup(&self) -> Result<Backup, DbError> {
-        let engine = match self.engine() {
-            Engine::Redb => "redb",
-            #[cfg(feature = "rocksdb")]
-            Engine::RocksDb => "rocksdb",
-        };
         Ok(Backup {
             view: self.store().view()?,
             manifest: Manifest {
-                engine: engine.to_owned(),
+                engine: self.engine().name().to_owned(),
                 store_format: self.stat()?.format,
                 block: self.head()?,
                 state_root: self.state_root()?,

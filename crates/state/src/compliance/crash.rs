@@ -166,7 +166,7 @@ impl Crashes<'_> {
         life: Duration,
         here: &str,
     ) -> Vec<Word> {
-        let engine = name(subject.engine);
+        let engine = subject.engine.name();
         let mut child = (self.child)()
             .env(FOLDER, &subject.folder)
             .env(ORDERS, format!("{engine} {} {} {round}", subject.history, subject.seed))
@@ -286,7 +286,7 @@ impl Subject {
 
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} with history {}", name(self.engine), self.history)
+        write!(f, "{} with history {}", self.engine.name(), self.history)
     }
 }
 
@@ -311,7 +311,7 @@ pub fn commit_if_child() {
     let (Some(folder), Ok(orders)) = (env::var_os(FOLDER), env::var(ORDERS)) else { return };
     let mut orders = orders.split(' ');
     let mut order = || orders.next().expect("an order");
-    let engine = engine(order()).expect("an engine in this build");
+    let engine = Engine::named(order()).expect("an engine in this build");
     let history = order().parse().expect("a history");
     let seed: u64 = order().parse().expect("a seed");
     let mut random = Random::new(seed ^ order().parse::<u64>().expect("a round").rotate_left(32));
@@ -339,27 +339,6 @@ fn block(seed: u64, number: u64, batch: Batch<'_>) -> Batch<'_> {
     (0..changes).fold(batch, |batch, _| WORLD.change(&mut random).add_to(batch))
 }
 
-/// What `engine` is called on command lines.
-#[must_use]
-pub fn name(engine: Engine) -> &'static str {
-    match engine {
-        Engine::Redb => "redb",
-        #[cfg(feature = "rocksdb")]
-        Engine::RocksDb => "rocksdb",
-    }
-}
-
-/// The engine called `name`, if it is in this build.
-#[must_use]
-pub fn engine(name: &str) -> Option<Engine> {
-    match name {
-        "redb" => Some(Engine::Redb),
-        #[cfg(feature = "rocksdb")]
-        "rocksdb" => Some(Engine::RocksDb),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -374,9 +353,8 @@ mod tests {
             command.args(["--exact", this, "--nocapture"]);
             command
         };
-        let engines: Vec<_> = ["redb", "rocksdb"].into_iter().filter_map(engine).collect();
-        for engine in engines {
-            let folder = &folder.path().join(name(engine));
+        for &engine in Engine::ALL {
+            let folder = &folder.path().join(engine.name());
             let crashes = Crashes { seed: 1, rounds: 8, engine, folder, child: &child };
             assert_eq!(crashes.run(&mut |_| {}).rounds, 8);
         }

@@ -22,6 +22,31 @@ pub enum Engine {
     RocksDb,
 }
 
+impl Engine {
+    /// Every engine of this build.
+    pub const ALL: &'static [Self] = &[
+        Self::Redb,
+        #[cfg(feature = "rocksdb")]
+        Self::RocksDb,
+    ];
+
+    /// What it is called on command lines and in backups.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Redb => "redb",
+            #[cfg(feature = "rocksdb")]
+            Self::RocksDb => "rocksdb",
+        }
+    }
+
+    /// The engine of this [`name`](Self::name), if it is in this build.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|engine| engine.name() == name)
+    }
+}
+
 /// What a store is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
