@@ -3,6 +3,7 @@
 
 mod backup;
 mod proof;
+mod target;
 mod upkeep;
 
 use std::{
@@ -25,6 +26,7 @@ use zvm_state::{
 };
 
 use crate::{engine::DbArgs, failure::usage, output::Output};
+use target::Target;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DbCommand {
@@ -81,7 +83,7 @@ pub(crate) struct StatArgs {
 pub(crate) struct DumpArgs {
     #[command(flatten)]
     db: DbArgs,
-    /// File to write; there is a whole one or none [default: standard output]
+    /// File to write; there is a whole one or none, unless it is a pipe or a device [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Print what was dumped as one JSON object; needs --output
@@ -183,19 +185,14 @@ fn dump(args: &DumpArgs) -> anyhow::Result<()> {
         return Ok(());
     };
     let name = path.display();
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let file = draft_file(folder.unwrap_or(Path::new(".")));
-    let file = file.with_context(|| format!("{name}: cannot write"))?;
+    let target = Target::new(path).with_context(|| format!("{name}: cannot write"))?;
     let bar = walk_bar("dumping");
-    let mut out = BufWriter::new(file);
+    let mut out = BufWriter::new(target.file());
     let dumped = dump::dump(&*db, &mut out, |hash| advance(&bar, hash))
         .with_context(|| format!("{name}: cannot dump"))?;
     bar.finish_and_clear();
-    let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.as_file().sync_all().with_context(|| format!("{name}: cannot write"))?;
-    file.persist(path)
-        .map_err(|error| error.error)
-        .with_context(|| format!("{name}: cannot write"))?;
+    let written = out.into_inner().map(drop).map_err(io::IntoInnerError::into_error);
+    written.and_then(|()| target.finish()).with_context(|| format!("{name}: cannot write"))?;
     let facts = [
         ("file", json!(name.to_string())),
         ("block", json!(dumped.block.number)),
@@ -204,14 +201,6 @@ fn dump(args: &DumpArgs) -> anyhow::Result<()> {
         ("slots", json!(dumped.slots)),
     ];
     show(&facts, args.json)
-}
-
-/// A file without its name yet, to be read by whoever may read new files.
-fn draft_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
 }
 
 fn load(args: &LoadArgs) -> anyhow::Result<()> {

@@ -32,6 +32,47 @@ fn a_dump_loads_into_an_equal_database() {
     assert_eq!(place.run(["db", "dump", "--db", "file:c?readonly"]).stdout, text);
 }
 
+/// The names in a folder, locks aside.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|name| name != "lock").collect();
+    names.sort();
+    names
+}
+
+#[cfg(unix)]
+#[test]
+fn a_dump_goes_where_links_and_pipes_lead() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+
+    let place = with_token();
+    let path = |name: &str| place.path().join(name);
+    let dump = |name: &str| place.run(["db", "dump", "-o", name]);
+    assert_eq!(dump("plain").code, 0);
+    let expected = std::fs::read_to_string(path("plain")).unwrap();
+
+    place.write("old", "old");
+    symlink("old", path("link")).unwrap();
+    assert_eq!(dump("link").code, 0);
+    assert!(path("link").is_symlink());
+    assert_eq!(std::fs::read_to_string(path("old")).unwrap(), expected);
+
+    let made = std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap();
+    assert!(made.success());
+    let read = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| std::fs::read_to_string(path("pipe")).unwrap());
+        assert_eq!(dump("pipe").code, 0);
+        reader.join().unwrap()
+    });
+    assert_eq!(read, expected);
+    assert!(std::fs::metadata(path("pipe")).unwrap().file_type().is_fifo());
+
+    dump("none/plain").fails(1, "none/plain: cannot write: No such file or directory (os error 2)");
+    dump(".").fails(1, "cannot write: Is a directory");
+    assert_eq!(names(place.path()), ["link", "old", "pipe", "plain", "zvm-state"]);
+}
+
 #[test]
 fn a_migrated_database_is_equal_and_goes_on() {
     let place = with_token();
