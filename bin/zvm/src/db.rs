@@ -7,13 +7,13 @@ mod target;
 mod upkeep;
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, BufWriter, IsTerminal, Read},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -25,7 +25,11 @@ use zvm_state::{
     migrate, open, open_store,
 };
 
-use crate::{engine::DbArgs, failure::usage, output::Output};
+use crate::{
+    engine::{DbArgs, check_exists, existing},
+    failure::usage,
+    output::Output,
+};
 use target::Target;
 
 #[derive(Debug, Subcommand)]
@@ -118,11 +122,12 @@ impl DbCommand {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Open(args) => {
-                let facts = stat(&args.db.db, false)?;
+                let facts = stat(&args.db.db, Access::Create, false)?;
                 show(&facts, args.json)?;
             }
             Self::Stat(args) => {
-                let facts = stat(&existing(&args.db.db)?, args.count)?;
+                check_exists(&args.db.db)?;
+                let facts = stat(&args.db.db, Access::Read, args.count)?;
                 show(&facts, args.json)?;
             }
             Self::Check(args) => upkeep::check(&args)?,
@@ -142,9 +147,15 @@ impl DbCommand {
 }
 
 /// What there is to say of a database.
-fn stat(config: &DatabaseConfig, count: bool) -> anyhow::Result<Vec<(&'static str, Value)>> {
-    let store = config.store().map(|_| open_store(config, Access::Create)).transpose()?;
+fn stat(
+    config: &DatabaseConfig,
+    access: Access,
+    count: bool,
+) -> anyhow::Result<Vec<(&'static str, Value)>> {
+    let store = config.store().map(|_| open_store(config, access)).transpose()?;
     let first_block = store.as_ref().map(FileDb::floor);
+    let bytes = store.as_ref().map(|store| store.stat()).transpose()?;
+    let bytes = bytes.map(|stat| stat.sizes.disk_bytes);
     let db: Box<dyn StateBackend> = match store {
         Some(store) => Box::new(store),
         None => open(config)?,
@@ -158,9 +169,7 @@ fn stat(config: &DatabaseConfig, count: bool) -> anyhow::Result<Vec<(&'static st
     ];
     // From where on the past can be read.
     facts.extend(first_block.map(|number| ("first_block", json!(number))));
-    if let Some(folder) = config.folder() {
-        facts.push(("bytes_on_disk", json!(bytes_in(folder)?)));
-    }
+    facts.extend(bytes.map(|bytes| ("bytes_on_disk", json!(bytes))));
     if count {
         let bar = walk_bar("counting");
         let counted = dump::dump(&*db, &mut io::sink(), |hash| advance(&bar, hash))?;
@@ -253,28 +262,6 @@ pub(crate) fn open_existing(config: &DatabaseConfig, access: Access) -> anyhow::
     Ok(open_store(config, access)?)
 }
 
-/// A mistyped path shall not make a new database.
-fn check_exists(config: &DatabaseConfig) -> anyhow::Result<()> {
-    if config.folder().is_some_and(|folder| !folder.exists()) {
-        bail!("{config}: no database here");
-    }
-    Ok(())
-}
-
-/// The database to be read only, if it is there.
-fn existing(config: &DatabaseConfig) -> anyhow::Result<DatabaseConfig> {
-    check_exists(config)?;
-    let mut config = config.clone();
-    let mut inner = &mut config;
-    while let DatabaseConfig::Cached { inner: next, .. } = inner {
-        inner = next;
-    }
-    if let DatabaseConfig::File(store) | DatabaseConfig::RocksDb(store) = inner {
-        store.is_read_only = true;
-    }
-    Ok(config)
-}
-
 pub(crate) fn show(facts: &[(&str, Value)], as_json: bool) -> anyhow::Result<()> {
     let mut out = Output::stdout();
     if as_json {
@@ -287,18 +274,6 @@ pub(crate) fn show(facts: &[(&str, Value)], as_json: bool) -> anyhow::Result<()>
         }
     }
     Ok(out.finish()?)
-}
-
-/// Bytes of all files in a folder and those in it.
-fn bytes_in(folder: &Path) -> anyhow::Result<u64> {
-    let fault = || format!("{}: cannot read", folder.display());
-    let mut bytes = 0;
-    for entry in fs::read_dir(folder).with_context(fault)? {
-        let entry = entry.with_context(fault)?;
-        let metadata = entry.metadata().with_context(fault)?;
-        bytes += if metadata.is_dir() { bytes_in(&entry.path())? } else { metadata.len() };
-    }
-    Ok(bytes)
 }
 
 /// How far a walk in the order of hashes can come: they spread evenly.

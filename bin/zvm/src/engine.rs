@@ -1,10 +1,11 @@
 //! Opening the engine that a command asks for, and one execution on it.
 
-use anyhow::bail;
+use std::fs;
+
+use anyhow::{Context, ensure};
 use clap::Args;
 use zvm::{
-    Address, Builder, Bytes, DEFAULT_SENDER, DatabaseConfig, Error, Executed, Raw, SpecId, TxKind,
-    U256, Zvm,
+    Address, Bytes, DEFAULT_SENDER, DatabaseConfig, Error, Executed, Raw, SpecId, TxKind, U256, Zvm,
 };
 
 use crate::{value, watch::Watch};
@@ -58,23 +59,42 @@ impl AtArgs {
 impl DbArgs {
     /// Opens the database, making one where there is none.
     pub(crate) fn open(&self, spec: SpecId) -> anyhow::Result<Zvm> {
-        let mut zvm = self.builder()?.spec(spec).build()?;
-        // What is sent now makes the next block.
-        zvm.block_mut().number = zvm.head()?.number.saturating_add(1);
-        Ok(zvm)
+        open(&self.db, spec)
     }
 
-    /// Opens the database to read it: a mistyped path shall not make a new one.
+    /// Opens the database to read it, beside others who do.
     pub(crate) fn open_existing(&self, spec: SpecId) -> anyhow::Result<Zvm> {
-        if self.db.folder().is_some_and(|folder| !folder.exists()) {
-            bail!("{}: no database here; `zvm deploy` makes one, --db names another", self.db);
-        }
-        self.open(spec)
+        open(&existing(&self.db)?, spec)
     }
+}
 
-    fn builder(&self) -> anyhow::Result<Builder> {
-        Ok(Zvm::builder().database(&self.db.to_string())?)
+fn open(config: &DatabaseConfig, spec: SpecId) -> anyhow::Result<Zvm> {
+    let mut zvm = Zvm::builder().database(&config.to_string())?.spec(spec).build()?;
+    // What is sent now makes the next block.
+    zvm.block_mut().number = zvm.head()?.number.saturating_add(1);
+    Ok(zvm)
+}
+
+/// A mistyped path shall not make a new database.
+pub(crate) fn check_exists(config: &DatabaseConfig) -> anyhow::Result<()> {
+    let Some(folder) = config.folder() else { return Ok(()) };
+    let exists = fs::exists(folder).with_context(|| format!("{config}: cannot open"))?;
+    ensure!(exists, "{config}: no database here; `zvm deploy` and `zvm db load` make one");
+    Ok(())
+}
+
+/// The database to be read only, if it is there.
+pub(crate) fn existing(config: &DatabaseConfig) -> anyhow::Result<DatabaseConfig> {
+    check_exists(config)?;
+    let mut config = config.clone();
+    let mut inner = &mut config;
+    while let DatabaseConfig::Cached { inner: next, .. } = inner {
+        inner = next;
     }
+    if let DatabaseConfig::File(store) | DatabaseConfig::RocksDb(store) = inner {
+        store.is_read_only = true;
+    }
+    Ok(config)
 }
 
 impl RequestArgs {

@@ -5,6 +5,7 @@ mod common;
 use std::path::Path;
 
 use common::{Place, artifact};
+use zvm_state::kv::Access;
 
 /// A place with the token deployed in the default database.
 fn with_token() -> Place {
@@ -30,15 +31,6 @@ fn a_dump_loads_into_an_equal_database() {
     assert_eq!((cached.code, cached.stderr.as_str()), (0, ""));
     assert!(cached.stdout.contains("state root"), "{}", cached.stdout);
     assert_eq!(place.run(["db", "dump", "--db", "file:c?readonly"]).stdout, text);
-}
-
-/// The names in a folder, locks aside.
-fn names(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).unwrap();
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<_> = names.filter(|name| name != "lock").collect();
-    names.sort();
-    names
 }
 
 #[cfg(unix)]
@@ -384,6 +376,55 @@ fn a_store_in_use_is_named() {
     for run in on_a_store(&place) {
         run.fails(1, "zvm-state: in use by another process");
     }
+}
+
+/// The names in a folder, locks aside.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|name| name != "lock").collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn looking_makes_no_store_and_changes_no_backup() {
+    let place = with_token();
+    place.run(["db", "backup", "saved", "--json"]).json();
+    std::fs::create_dir(place.path().join("photos")).unwrap();
+    place.write("photos/one.jpg", "kept");
+    let store = std::fs::read(place.path().join("saved/state.redb")).unwrap();
+    for command in ["account", "storage", "call"] {
+        let on = |database| place.run([command, ALICE, "--db", database]);
+        on("file:photos").fails(1, "state.redb: cannot open");
+        assert!(!on("file:saved").stdout.is_empty() || command == "storage");
+    }
+    assert_eq!(std::fs::read_dir(place.path().join("photos")).unwrap().count(), 1);
+    assert_eq!(names(&place.path().join("saved")), ["manifest.json", "state.redb"]);
+    assert_eq!(std::fs::read(place.path().join("saved/state.redb")).unwrap(), store);
+    place.run(["db", "restore", "saved", "--db", "file:again", "--json"]).json();
+
+    // Beside others who look, and not beside one who writes.
+    let options = zvm_state::FileOptions { access: Access::Read, ..Default::default() };
+    let folder = place.path().join("zvm-state");
+    let reader = zvm_state::FileDb::open_with(&folder, options).unwrap();
+    assert_eq!(place.run(["account", ALICE]).code, 0);
+    drop(reader);
+    let _writer = zvm_state::FileDb::open(&folder).unwrap();
+    place.run(["account", ALICE]).fails(1, "in use by another process");
+}
+
+#[test]
+fn what_is_shown_of_a_database_is_what_was_named() {
+    let place = with_token();
+    let stat = place.run(["db", "stat", "--json"]).json();
+    assert_eq!(stat["database"], "file:./zvm-state");
+    let file = std::fs::metadata(place.path().join("zvm-state/state.redb")).unwrap();
+    assert_eq!(stat["bytes_on_disk"], file.len());
+    // Not to be found, which is another thing than not there.
+    place.write("plain", "");
+    place.run(["db", "stat", "--db", "file:plain/below"]).fails(1, "cannot open: ");
+    place.run(["account", ALICE, "--db", "file:plain/below"]).fails(1, "cannot open: ");
 }
 
 #[test]

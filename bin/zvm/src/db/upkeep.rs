@@ -107,9 +107,7 @@ pub(super) fn rebuild_trie(args: &RebuildArgs) -> anyhow::Result<()> {
 
 /// About how many accounts there are.
 fn accounts_in(db: &FileDb) -> anyhow::Result<u64> {
-    let sizes = db.stat()?.sizes;
-    let accounts = sizes.tables.iter().find(|row| row.table == zvm_state::kv::Table::Accounts);
-    Ok(accounts.map_or(0, |row| row.entries))
+    Ok(db.stat()?.sizes.entries(zvm_state::kv::Table::Accounts))
 }
 
 fn facts(

@@ -238,9 +238,7 @@ fn restore_draft(
         );
         return Err(BackupError::Manifest { path: backup.join(manifest::FILE), what });
     }
-    let sizes = db.stat()?.sizes;
-    let accounts = sizes.tables.iter().find(|row| row.table == Table::Accounts);
-    let of = accounts.map_or(0, |row| row.entries);
+    let of = db.stat()?.sizes.entries(Table::Accounts);
     db.check(CheckLevel::State, &mut |checked| {
         progress(RestoreStep::Checked { accounts: checked.accounts, of });
     })?;

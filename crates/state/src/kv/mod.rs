@@ -227,6 +227,13 @@ pub struct KvStats {
     pub tables: Vec<TableStats>,
 }
 
+impl KvStats {
+    /// Number of entries of `table`.
+    pub fn entries(&self, table: Table) -> u64 {
+        self.tables.iter().find(|row| row.table == table).map_or(0, |row| row.entries)
+    }
+}
+
 /// How large a table is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableStats {
