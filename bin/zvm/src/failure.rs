@@ -55,8 +55,7 @@ fn chain(error: &anyhow::Error) -> String {
     text
 }
 
-/// Prints what the argument parser has to say. A value that does not read takes one line; help and
-/// version are no errors.
+/// Prints what the argument parser has to say. Faults take one line; help and version are no errors.
 pub(crate) fn report_arguments(error: &clap::Error) -> ExitCode {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
@@ -69,10 +68,23 @@ pub(crate) fn report_arguments(error: &clap::Error) -> ExitCode {
             print_line(&format!("{name}: {source}"));
             ExitCode::from(WRONG_USE)
         }
-        _ => {
+        (
+            ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+            ..,
+        ) => {
             // Fails only where the terminal is gone.
             let _ = error.print();
             u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+        }
+        _ => {
+            // What comes behind the fault is how to use the command, in several lines.
+            let text = error.render().to_string();
+            let fault = text.split("\n\nUsage:").next().unwrap_or_default();
+            let fault = fault.split("\n\nFor more information").next().unwrap_or_default();
+            print_line(&format!("{} (try --help)", fault.trim_start_matches("error: ").trim_end()));
+            ExitCode::from(WRONG_USE)
         }
     }
 }

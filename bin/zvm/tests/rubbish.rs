@@ -31,8 +31,9 @@ fn arguments_are_named() {
     place.run(["account", "0x12"]).fails(2, "ADDRESS>: 1 bytes, expected an address of 20");
     place.run(["demo", "--db", "memory:"]).fails(2, "--db: memory: forgets");
     place.run(["account", ADDRESS, "--db", "tape:x"]).fails(2, "at byte 0: no such scheme");
-    let run = place.run(["wat"]);
-    assert_eq!((run.code, run.stdout.as_str()), (2, ""));
+    place.run(["wat"]).fails(2, "unrecognized subcommand 'wat' (try --help)");
+    place.run(["account"]).fails(2, "arguments were not provided: <ADDRESS> (try --help)");
+    place.run(["db", "stat", "--cuont"]).fails(2, "tip: a similar argument exists: '--count'");
 }
 
 #[test]
