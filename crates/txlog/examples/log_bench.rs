@@ -21,7 +21,6 @@ use zvm_core::{
 };
 use zvm_state::{
     FileDb, FileOptions,
-    compliance::crash::{engine, name},
     kv::{Durability, Engine, Table, compliance::Random},
 };
 use zvm_txlog::{EventFilter, EventLimits, Log, LogWriter, NewBlock};
@@ -60,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let total: Duration = times.iter().sum();
     println!(
         "{}: {blocks} blocks, {} transactions, {} events",
-        name(engine),
+        engine.name(),
         blocks * TRANSACTIONS,
         blocks * TRANSACTIONS * events_per_transaction
     );
@@ -278,7 +277,9 @@ fn arguments() -> Result<Arguments, Box<dyn Error>> {
         match name.as_str() {
             "--blocks" => found.blocks = value.parse::<u64>()?.max(1),
             "--events" => found.events = value.parse()?,
-            "--engine" => found.engine = engine(&value).ok_or("no such engine in this build")?,
+            "--engine" => {
+                found.engine = Engine::named(&value).ok_or("no such engine in this build")?
+            }
             _ => return Err(format!("unknown argument {name}").into()),
         }
     }

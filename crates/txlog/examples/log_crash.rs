@@ -13,10 +13,7 @@ use std::{
     time::Instant,
 };
 
-use zvm_state::{
-    compliance::crash::{engine, name},
-    kv::Engine,
-};
+use zvm_state::kv::Engine;
 use zvm_txlog::testing::crash::{LogCrashes, commit_if_child};
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
@@ -34,7 +31,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     println!(
         "log crash: {}, seed {seed}, {} rounds, {} blocks acknowledged, nothing lost; {} kills \
          between a commit and its word, {} transactions verified, {:.0} s",
-        name(engine),
+        engine.name(),
         survived.rounds,
         survived.acknowledged,
         survived.ahead,
@@ -51,7 +48,7 @@ fn arguments(mut arguments: impl Iterator<Item = String>) -> Option<(u64, u32, E
         match name.as_str() {
             "--rounds" => rounds = value.parse().ok()?,
             "--seed" => seed = value.parse().ok()?,
-            "--engine" => found = engine(&value)?,
+            "--engine" => found = Engine::named(&value)?,
             _ => return None,
         }
     }

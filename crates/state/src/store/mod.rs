@@ -52,9 +52,7 @@ pub use options::{FileOptions, History};
 pub use proof::FileStat;
 pub(crate) use recover::FORMAT_VERSION;
 
-use crate::kv::{
-    self, Access, Durability, KvReader, KvStore, Order, Table, WriteBatch, records as read,
-};
+use crate::kv::{self, Access, Durability, KvStore, Order, Table, WriteBatch, records as read};
 use history::{Tail, Then};
 use keys::{SlotKey, life, slot_hash, slot_key};
 use pending::{Layered, Pending};

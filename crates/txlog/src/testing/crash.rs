@@ -12,7 +12,6 @@ use std::{
 use zvm_core::{B256, StateBackend};
 use zvm_state::{
     CheckLevel, FileDb, FileOptions, History, MemoryDb,
-    compliance::crash::{engine, name},
     kv::{Engine, compliance::Random},
 };
 
@@ -124,7 +123,7 @@ impl LogCrashes<'_> {
     /// Starts a child, kills it after `life` milliseconds, and answers the blocks that it has said
     /// were committed, and those it was about to go back to.
     fn kill_one(&self, subject: &Subject, round: u32, life: u64, here: &str) -> Vec<(bool, u64)> {
-        let (engine, history) = (name(self.engine), subject.options.history);
+        let (engine, history) = (self.engine.name(), subject.options.history);
         let mut child = (self.child)()
             .env(FOLDER, &subject.folder)
             .env(ORDERS, format!("{engine} {history} {} {round}", subject.blocks.seed))
@@ -215,7 +214,7 @@ pub fn commit_if_child() {
     let (Some(folder), Ok(orders)) = (env::var_os(FOLDER), env::var(ORDERS)) else { return };
     let mut orders = orders.split(' ');
     let mut order = || orders.next().expect("an order");
-    let engine = engine(order()).expect("an engine in this build");
+    let engine = Engine::named(order()).expect("an engine in this build");
     let history = order().parse().expect("a history");
     let blocks = blocks(order().parse().expect("a seed"));
     let round: u64 = order().parse().expect("a round");
