@@ -147,7 +147,7 @@ impl Log<'_> {
         old_size: u64,
         size: Option<u64>,
     ) -> Result<ConsistencyProof, LogError> {
-        let size = self.size(size)?;
+        let (old_size, size) = (self.size(Some(old_size))?, self.size(size)?);
         Ok(prove_consistency(&CachedTiles::new(self.tiles()), old_size, size)?)
     }
 

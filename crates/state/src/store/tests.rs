@@ -19,7 +19,7 @@ use super::{
 use crate::{
     compliance::check_backend,
     kv::{
-        Durability, KvReader, KvStore, Options, Order, Table, WriteBatch,
+        Durability, KvStore, Options, Order, Table, WriteBatch,
         sim::{Crash, SimDisk},
     },
 };
