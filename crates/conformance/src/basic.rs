@@ -61,19 +61,6 @@ impl Basic {
     }
 }
 
-/// How a unit ended.
-pub(crate) enum Ending {
-    Passed,
-    Skipped(&'static str),
-    Failed(String),
-}
-
-impl From<Result<(), String>> for Ending {
-    fn from(result: Result<(), String>) -> Self {
-        result.map_or_else(Self::Failed, |()| Self::Passed)
-    }
-}
-
 /// A case ready to run.
 #[derive(Debug)]
 pub(crate) enum Case {
@@ -124,17 +111,17 @@ impl Case {
         }
     }
 
-    /// Runs a unit.
-    pub(crate) fn run(&self, unit: usize) -> Ending {
+    /// Runs a unit; `Err` says in one line what is not as expected.
+    pub(crate) fn run(&self, unit: usize) -> Result<(), String> {
         match self {
-            Self::Rlp(case) => case.run().into(),
-            Self::HexPrefix(case) => case.run().into(),
+            Self::Rlp(case) => case.run(),
+            Self::HexPrefix(case) => case.run(),
             Self::Difficulty(case) => case.run(unit),
-            Self::KeyAddress(case) => case.run().into(),
-            Self::Signing(case) => case.run().into(),
-            Self::Keystore(case) => case.run().into(),
-            Self::Genesis(case) => case.run().into(),
-            Self::GenesisHash(case) => case.run().into(),
+            Self::KeyAddress(case) => case.run(),
+            Self::Signing(case) => case.run(),
+            Self::Keystore(case) => case.run(),
+            Self::Genesis(case) => case.run(),
+            Self::GenesisHash(case) => case.run(),
         }
     }
 }

@@ -22,9 +22,7 @@ use zvm_evm::{
 };
 
 use crate::{
-    Failure, FixtureError, Report, Shape, Unit, UsageError, Verdict,
-    basic::{self, Ending},
-    blocks,
+    Failure, FixtureError, Report, Shape, Unit, UsageError, Verdict, basic, blocks,
     queue::Queue,
     shape,
     source::{self, File, Item},
@@ -380,9 +378,8 @@ impl Worker<'_> {
                 Outcome::Failed { what, details: faults }
             }
             Kind::Basic(case) => match case.run(unit) {
-                Ending::Passed => Outcome::Passed,
-                Ending::Skipped(reason) => Outcome::Skipped(reason),
-                Ending::Failed(what) => Outcome::Failed { what, details: Vec::new() },
+                Ok(()) => Outcome::Passed,
+                Err(what) => Outcome::Failed { what, details: Vec::new() },
             },
             Kind::Transaction(case) => match case.run(unit) {
                 Ok(()) => Outcome::Passed,

@@ -53,7 +53,9 @@ pub fn next_difficulty(
         Some(exponent @ 0..256) => U256::ONE << exponent,
         Some(_) => U256::MAX,
     };
-    moved.max(DIFFICULTY_MIN).saturating_add(bomb)
+    // The bomb counts towards the minimum, as in the Yellow Paper and in the official tests of
+    // difficulties near it.
+    moved.saturating_add(bomb).max(DIFFICULTY_MIN)
 }
 
 #[cfg(test)]
@@ -106,7 +108,9 @@ mod tests {
     fn there_is_a_least_difficulty() {
         let parent =
             ParentDifficulty { difficulty: DIFFICULTY_MIN, timestamp: 0, has_ommers: false };
-        let after = next_difficulty(SpecId::HOMESTEAD, 0, 10, 1000, &parent);
-        assert_eq!(after, DIFFICULTY_MIN);
+        let after = |number| next_difficulty(SpecId::HOMESTEAD, 0, number, 1000, &parent);
+        assert_eq!(after(10), DIFFICULTY_MIN);
+        // 99 steps of 64 down, 128 of the bomb up.
+        assert_eq!(after(900_000), DIFFICULTY_MIN);
     }
 }
