@@ -86,9 +86,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut random = Random::new(7);
     let log = Log::new(&db);
-    search(&log, "one account at one contract, all blocks", &mut |_| EventFilter {
-        addresses: vec![contract(0)],
-        topics: vec![Vec::new(), vec![account(random.below(ACCOUNTS))]],
+    search(&log, "one account as a recipient, all blocks", &mut |_| EventFilter {
+        topics: vec![Vec::new(), Vec::new(), vec![account(random.below(ACCOUNTS))]],
         ..EventFilter::default()
     })?;
     let mut random = Random::new(8);
