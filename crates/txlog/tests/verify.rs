@@ -239,7 +239,7 @@ fn a_log_made_anew_is_told_by_a_head_from_before() {
     let head = one.log().tree_head().unwrap();
     let mut other = chain();
     other.back(3);
-    other.grow(80);
+    other.grow(100);
     assert!(one.log().verify(&[head, TreeHead::default()], Senders::Trust, &mut |_| {}).is_ok());
     let error = other.log().verify(&[head], Senders::Trust, &mut |_| {}).unwrap_err();
     assert!(matches!(error, VerifyError::Head { size, .. } if size == head.size), "{error}");
