@@ -28,8 +28,12 @@
 //! revme searches folders for `.json` files, runs on all cores, leaves out Constantinople and a
 //! list of slow or special files, and reads neither archives nor VMTests.
 //!
+//! Real blocks have a bench of their own, `blocks`: whole blocks of mainnet from known senders to
+//! receipts and state changes, beside revm on its `State` (as clients run it) and on its journal.
+//!
 //! Stores of a large state have a bench of their own, `state`.
 
+pub mod blocks;
 mod case;
 pub mod machine;
 mod observe;

@@ -165,23 +165,27 @@ impl Database for PeerDb {
 fn context(case: &Case) -> Option<PeerContext> {
     let spec = spec(case.spec)?;
     let blob = if case.spec.has(SpecId::PRAGUE) { BlobParams::PRAGUE } else { BlobParams::CANCUN };
-    let mut cfg = CfgEnv::new().with_spec_and_mainnet_gas_params(spec);
-    // EIP-7594 caps the blobs of a transaction below those of a block.
-    cfg.set_max_blobs_per_tx(if case.spec.has(SpecId::OSAKA) { 6.min(blob.max) } else { blob.max });
-    let mut context = Context::new(PeerDb::new(&case.pre), spec).with_cfg(cfg);
-    context.block = block(case, blob);
-    context.tx = tx(case);
+    let mut context =
+        Context::new(PeerDb::new(&case.pre), spec).with_cfg(cfg(spec, case.spec, blob));
+    context.block = block(&case.block, case.spec, blob);
+    context.tx = tx(&case.tx);
     Some(context)
 }
 
-fn block(case: &Case, blob: BlobParams) -> BlockEnv {
-    let block = &case.block;
+pub(crate) fn cfg(peer: PeerSpec, spec: SpecId, blob: BlobParams) -> CfgEnv {
+    let mut cfg = CfgEnv::new().with_spec_and_mainnet_gas_params(peer);
+    // EIP-7594 caps the blobs of a transaction below those of a block.
+    cfg.set_max_blobs_per_tx(if spec.has(SpecId::OSAKA) { 6.min(blob.max) } else { blob.max });
+    cfg
+}
+
+pub(crate) fn block(block: &zvm_core::BlockEnv, spec: SpecId, blob: BlobParams) -> BlockEnv {
     BlockEnv {
         number: U256::from(block.number),
         beneficiary: block.beneficiary,
         timestamp: U256::from(block.timestamp),
         gas_limit: block.gas_limit,
-        basefee: if case.spec.has(SpecId::LONDON) { block.base_fee } else { 0 },
+        basefee: if spec.has(SpecId::LONDON) { block.base_fee } else { 0 },
         difficulty: block.difficulty,
         prevrandao: Some(block.prevrandao),
         blob_excess_gas_and_price: Some(BlobExcessGasAndPrice::new(
@@ -192,8 +196,7 @@ fn block(case: &Case, blob: BlobParams) -> BlockEnv {
     }
 }
 
-fn tx(case: &Case) -> TxEnv {
-    let tx = &case.tx;
+pub(crate) fn tx(tx: &zvm_core::Transaction) -> TxEnv {
     let item = |item: &zvm_core::AccessListItem| AccessListItem {
         address: item.address,
         storage_keys: item.storage_keys.clone(),
@@ -227,7 +230,7 @@ fn tx(case: &Case) -> TxEnv {
     }
 }
 
-fn spec(spec: SpecId) -> Option<PeerSpec> {
+pub(crate) fn spec(spec: SpecId) -> Option<PeerSpec> {
     Some(match spec {
         SpecId::FRONTIER => PeerSpec::FRONTIER,
         SpecId::HOMESTEAD => PeerSpec::HOMESTEAD,
