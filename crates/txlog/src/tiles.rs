@@ -170,11 +170,14 @@ impl Tiles<'_> {
     }
 }
 
+/// The number of a tile and its hashes.
+type KnownTile = (u64, Vec<B256>);
+
 /// The stored hashes; of each row the tile that was read last is kept, since neighbours are often
 /// asked for together.
 pub(crate) struct CachedTiles<'a> {
     tiles: Tiles<'a>,
-    rows: RefCell<Vec<Option<(u64, Vec<B256>)>>>,
+    rows: RefCell<Vec<Option<KnownTile>>>,
 }
 
 impl<'a> CachedTiles<'a> {

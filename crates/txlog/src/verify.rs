@@ -134,6 +134,9 @@ impl Log<'_> {
     }
 }
 
+/// Says of key and body of a record whether it is wanted, or what is wrong with it.
+type IsWanted<'a> = dyn Fn(&[u8], &[u8]) -> Result<bool, String> + 'a;
+
 /// Goes through the blocks in order.
 struct Verifier<'a> {
     log: Log<'a>,
@@ -396,11 +399,7 @@ impl Verifier<'_> {
     }
 
     /// Number of records of a table that are `wanted`; all are looked at.
-    fn count(
-        &self,
-        table: Table,
-        wanted: &dyn Fn(&[u8], &[u8]) -> Result<bool, String>,
-    ) -> Result<u64, VerifyError> {
+    fn count(&self, table: Table, wanted: &IsWanted) -> Result<u64, VerifyError> {
         let (kv, mut count) = (self.log.kv(), 0);
         for entry in kv.iter(table, &[], None, Order::Forward)? {
             let (key, record) = entry?;
