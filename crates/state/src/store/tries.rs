@@ -25,6 +25,9 @@ use crate::kv::{KvReader, Table, WriteBatch};
 /// Below this many changed slots a thread takes longer to start than it saves.
 const SLOTS_PER_THREAD: usize = 256;
 
+/// Storage roots by life, in key order.
+type StorageRoots = Vec<(Life, B256)>;
+
 /// The branch records of both kinds of tries.
 #[derive(Debug)]
 pub(super) struct Tries {
@@ -81,7 +84,7 @@ impl Tries {
         slots: &[SlotChange],
         slot_count: impl Fn(&Life) -> Option<u64> + Sync,
         out: &mut TrieChanges,
-    ) -> Result<Vec<(Life, B256)>, DbError> {
+    ) -> Result<StorageRoots, DbError> {
         let lives: Vec<_> = slots.chunk_by(|a, b| a.key[..36] == b.key[..36]).collect();
         let threads = self.threads.min(slots.len() / SLOTS_PER_THREAD).max(1);
         let parts: Vec<_> = lives.chunks(lives.len().div_ceil(threads).max(1)).collect();
@@ -115,7 +118,7 @@ impl Tries {
         lives: &[&[SlotChange]],
         slot_count: &dyn Fn(&Life) -> Option<u64>,
         options: UpdateOptions,
-    ) -> Result<(Vec<(Life, B256)>, Vec<BranchChange>), DbError> {
+    ) -> Result<(StorageRoots, Vec<BranchChange>), DbError> {
         let (mut roots, mut branches) = (Vec::with_capacity(lives.len()), Vec::new());
         let mut values = Vec::new();
         for of_life in lives {
