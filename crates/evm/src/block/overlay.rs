@@ -27,6 +27,8 @@ struct KnownAccount {
     storage: HashMap<U256, U256>,
     /// Nothing of the storage below is left: slots that are not listed are zero.
     hides_base: bool,
+    /// A word other than zero was written since.
+    is_written: bool,
 }
 
 impl Known {
@@ -43,6 +45,7 @@ impl Known {
                     account,
                     storage: HashMap::default(),
                     hides_base: account.is_none_or(|account| !account.has_storage),
+                    is_written: false,
                 })
             }
         })
@@ -62,15 +65,14 @@ impl<'a> Overlay<'a> {
             if change.old.is_none() || change.new.is_none() || change.wiped {
                 account.storage.clear();
                 account.hides_base = true;
+                account.is_written = false;
             }
             account.storage.extend(change.storage.iter().map(|(slot, word)| (*slot, word.new)));
-            account.account = change.new.map(|info| {
-                // That every slot of the base is zero by now goes unseen. It matters to no
-                // creation: whoever wrote those zeros has code or a nonce.
-                let is_set = |word: &U256| !word.is_zero();
-                let has_storage = !account.hides_base || account.storage.values().any(is_set);
-                Account { info, has_storage }
-            });
+            account.is_written |= change.storage.values().any(|word| !word.new.is_zero());
+            // That every slot is zero by now goes unseen. It matters to no creation: whoever wrote
+            // those zeros has code or a nonce.
+            let has_storage = !account.hides_base || account.is_written;
+            account.account = change.new.map(|info| Account { info, has_storage });
         }
         known.code.extend(diff.code.iter().map(|(hash, code)| (*hash, code.clone())));
         Ok(())
