@@ -57,14 +57,18 @@ pub(crate) fn check(_: &[String]) -> Result<(), Failure> {
     run(cargo(["doc", "--workspace", "--lib", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// `zvm statetest` in release on the given files, folders and archives.
+/// The official tests in release: `zvm statetest` on the given files, folders and archives; without
+/// any, every suite on the fixtures.
 pub(crate) fn conformance(paths: &[String]) -> Result<(), Failure> {
-    let paths: Vec<OsString> = if paths.is_empty() {
-        vec![fixtures().ok_or_else(|| Failure::Missing(NO_FIXTURES.to_owned()))?.into()]
-    } else {
-        paths.iter().map(OsString::from).collect()
-    };
-    zvm(std::iter::once(OsString::from("statetest")).chain(paths))
+    if !paths.is_empty() {
+        let paths = paths.iter().map(OsString::from);
+        return zvm(std::iter::once(OsString::from("statetest")).chain(paths));
+    }
+    let fixtures = fixtures().ok_or_else(|| Failure::Missing(NO_FIXTURES.to_owned()))?;
+    for suite in ["statetest", "txtest", "blocktest"] {
+        zvm([OsString::from(suite), fixtures.clone().into()])?;
+    }
+    Ok(())
 }
 
 /// The comparison benches; they have a crate of their own so that nothing else builds the peers.

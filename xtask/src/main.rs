@@ -48,7 +48,7 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "conformance",
         usage: "[PATH…]",
-        about: "Run official state tests; default: $ZVM_FIXTURES, else ../shared/fixtures",
+        about: "Run official state tests; without a path all official tests of $ZVM_FIXTURES or ../shared/fixtures",
         run: commands::conformance,
     },
     Command {
