@@ -5,17 +5,13 @@
 
 use std::{
     env, fmt, fs,
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    sync::mpsc,
-    thread,
-    time::Duration,
+    process::Command,
 };
 
 use zvm_core::{B256, Batch, Database, EMPTY_ROOT, StateBackend, U256};
 
-use super::changes::World;
+use super::{changes::World, kill::kill};
 use crate::{
     CheckLevel, FileDb, FileOptions, History, MemoryDb,
     dump::dump,
@@ -36,12 +32,6 @@ const WORLD: World = World { addresses: 100, slots: 16 };
 
 /// How many rounds a store lives.
 const ROUNDS_PER_STORE: u32 = 25;
-
-/// How long a child may live, in milliseconds.
-const LIFE_MAX: u64 = 300;
-
-/// How long a child may take until its first word. Opening a store takes a busy machine a while.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// How many blocks are unwound and made again after each round.
 const UNWOUND: u64 = 3;
@@ -123,15 +113,7 @@ impl Crashes<'_> {
             }
             let subject = subject.get_or_insert_with(|| self.subject(round / ROUNDS_PER_STORE));
             let here = format!("seed {}, round {round}, {subject}", self.seed);
-            // Now and then while the store is being opened, else while blocks are committed, however
-            // long the opening takes.
-            let (is_after_word, life) = match random.below(8) {
-                0 => (false, 20),
-                1 => (false, LIFE_MAX),
-                _ => (true, LIFE_MAX),
-            };
-            let life = Duration::from_millis(random.below(life));
-            let words = self.kill_one(subject, round, is_after_word, life, &here);
+            let words = self.kill_one(subject, round, &mut random, &here);
             survived.silent += u32::from(words.is_empty());
             survived.rounds += 1;
             subject.check(&words, &mut random, &mut survived, &here);
@@ -156,46 +138,20 @@ impl Crashes<'_> {
         }
     }
 
-    /// Starts a child, kills it `life` after that or after its first word, and answers what it has
-    /// said.
+    /// Starts a child, kills it, and answers what it has said.
     fn kill_one(
         &self,
         subject: &Subject,
         round: u32,
-        is_after_word: bool,
-        life: Duration,
+        random: &mut Random,
         here: &str,
     ) -> Vec<Word> {
         let engine = subject.engine.name();
-        let mut child = (self.child)()
+        let mut child = (self.child)();
+        child
             .env(FOLDER, &subject.folder)
-            .env(ORDERS, format!("{engine} {} {} {round}", subject.history, subject.seed))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("this program starts");
-        let said = child.stdout.take().expect("piped");
-        let (sender, heard) = mpsc::channel();
-        let listener = thread::spawn(move || {
-            let lines = BufReader::new(said).lines().map_while(Result::ok);
-            let words = lines.filter_map(|line| Word::parse(&line));
-            // Nobody listens any more after the first.
-            words
-                .inspect(|_| {
-                    let _ = sender.send(());
-                })
-                .collect()
-        });
-        if is_after_word {
-            let waited = heard.recv_timeout(SILENCE_MAX);
-            assert!(waited.is_ok(), "{here}: not a word in {SILENCE_MAX:?}");
-        }
-        thread::sleep(life);
-        let ended = child.try_wait().expect("a child of ours");
-        assert!(ended.is_none(), "{here}: the child ended by itself, {ended:?}");
-        child.kill().expect("a child of ours");
-        child.wait().expect("a child of ours");
-        listener.join().expect("reading lines")
+            .env(ORDERS, format!("{engine} {} {} {round}", subject.history, subject.seed));
+        kill(&mut child, random, Word::parse, here)
     }
 }
 
@@ -356,7 +312,9 @@ mod tests {
         for &engine in Engine::ALL {
             let folder = &folder.path().join(engine.name());
             let crashes = Crashes { seed: 1, rounds: 8, engine, folder, child: &child };
-            assert_eq!(crashes.run(&mut |_| {}).rounds, 8);
+            let survived = crashes.run(&mut |_| {});
+            assert_eq!(survived.rounds, 8);
+            assert!(survived.acknowledged > 0, "no child came to commit a block");
         }
     }
 }

@@ -11,6 +11,7 @@ mod changes;
 mod contenders;
 pub mod crash;
 mod facts;
+pub mod kill;
 mod model;
 pub mod retention;
 mod workload;

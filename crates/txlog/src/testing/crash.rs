@@ -2,16 +2,14 @@
 
 use std::{
     env, fs,
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    thread,
-    time::Duration,
+    process::Command,
 };
 
 use zvm_core::{B256, StateBackend};
 use zvm_state::{
     CheckLevel, FileDb, FileOptions, History, MemoryDb,
+    compliance::kill::kill,
     kv::{Engine, compliance::Random},
 };
 
@@ -29,9 +27,6 @@ const SAYS: &str = "log-crash-child: ";
 
 /// How many rounds a store lives. A few sections go by in them.
 const ROUNDS_PER_STORE: u32 = 10;
-
-/// How long a child may live, in milliseconds.
-const LIFE_MAX: u64 = 300;
 
 /// How many blocks are unwound and made again after each round.
 const UNWOUND: u64 = 3;
@@ -96,7 +91,7 @@ impl LogCrashes<'_> {
             }
             let subject = subject.get_or_insert_with(|| self.subject(round / ROUNDS_PER_STORE));
             let here = format!("seed {}, round {round}", self.seed);
-            let said = self.kill_one(subject, round, random.below(LIFE_MAX), &here);
+            let said = self.kill_one(subject, round, &mut random, &here);
             survived.rounds += 1;
             subject.check(&said, &mut survived, &here);
             progress(survived.rounds);
@@ -120,32 +115,25 @@ impl LogCrashes<'_> {
         }
     }
 
-    /// Starts a child, kills it after `life` milliseconds, and answers the blocks that it has said
-    /// were committed, and those it was about to go back to.
-    fn kill_one(&self, subject: &Subject, round: u32, life: u64, here: &str) -> Vec<(bool, u64)> {
+    /// Starts a child, kills it, and answers the blocks that it has said were committed, and those it
+    /// was about to go back to.
+    fn kill_one(
+        &self,
+        subject: &Subject,
+        round: u32,
+        random: &mut Random,
+        here: &str,
+    ) -> Vec<(bool, u64)> {
         let (engine, history) = (self.engine.name(), subject.options.history);
-        let mut child = (self.child)()
+        let mut child = (self.child)();
+        child
             .env(FOLDER, &subject.folder)
-            .env(ORDERS, format!("{engine} {history} {} {round}", subject.blocks.seed))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("this program starts");
-        let said = child.stdout.take().expect("piped");
-        let listener = thread::spawn(move || {
-            let lines = BufReader::new(said).lines().map_while(Result::ok);
-            let words = lines.filter_map(|line| {
-                let (what, number) = line.split_once(SAYS)?.1.split_once(' ')?;
-                Some((what == "block", number.parse().ok()?))
-            });
-            words.collect()
-        });
-        thread::sleep(Duration::from_millis(life));
-        let ended = child.try_wait().expect("a child of ours");
-        assert!(ended.is_none(), "{here}: the child ended by itself, {ended:?}");
-        child.kill().expect("a child of ours");
-        child.wait().expect("a child of ours");
-        listener.join().expect("reading lines")
+            .env(ORDERS, format!("{engine} {history} {} {round}", subject.blocks.seed));
+        let parse = |line: &str| {
+            let (what, number) = line.split_once(SAYS)?.1.split_once(' ')?;
+            Some((what == "block", number.parse().ok()?))
+        };
+        kill(&mut child, random, parse, here)
     }
 }
 
@@ -263,6 +251,8 @@ mod tests {
         let engine = Engine::Redb;
         let crashes =
             LogCrashes { seed: 1, rounds: 6, engine, folder: folder.path(), child: &child };
-        assert_eq!(crashes.run(&mut |_| {}).rounds, 6);
+        let survived = crashes.run(&mut |_| {});
+        assert_eq!(survived.rounds, 6);
+        assert!(survived.acknowledged > 0, "no child came to commit a block");
     }
 }
