@@ -361,11 +361,23 @@ impl Chain {
             Err(BlockError::Database(error)) => return Err(error.into()),
             Err(BlockError::Precompiles(error)) => return Err(error.into()),
         };
+        self.commit(block, hash, before, &senders, &executed)
+    }
+
+    /// Makes an executed block the head; `before` is the total difficulty of its parent.
+    pub(crate) fn commit(
+        &mut self,
+        block: &Block,
+        hash: B256,
+        before: U256,
+        senders: &[Address],
+        executed: &ExecutedBlock,
+    ) -> Result<(), ChainError> {
         LogWriter::new(&mut *self.store).commit(&NewBlock {
             block,
             hash,
             total_difficulty: before.saturating_add(block.header.difficulty),
-            senders: &senders,
+            senders,
             receipts: &executed.receipts,
             start_diff: &executed.start_diff,
             tx_diffs: &executed.tx_diffs,

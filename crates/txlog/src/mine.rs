@@ -9,7 +9,7 @@ use zvm_evm::{
     },
 };
 
-use crate::{Chain, ChainError, LogWriter, NewBlock};
+use crate::{Chain, ChainError};
 
 /// What the maker of a block decides, beside its transactions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -124,16 +124,7 @@ impl Chain {
         // Too long, if anything.
         validate_body(&self.config, consensus, &block)
             .map_err(|source| ChainError::invalid(hash, source))?;
-        LogWriter::new(&mut *self.store).commit(&NewBlock {
-            block: &block,
-            hash,
-            total_difficulty: before.saturating_add(block.header.difficulty),
-            senders: &senders,
-            receipts: &executed.receipts,
-            start_diff: &executed.start_diff,
-            tx_diffs: &executed.tx_diffs,
-            diff: &executed.diff,
-        })?;
+        self.commit(&block, hash, before, &senders, &executed)?;
         Ok(Mined { id: BlockId { number: block.header.number, hash }, rejected })
     }
 }
