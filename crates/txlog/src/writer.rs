@@ -138,11 +138,10 @@ impl<'a> LogWriter<'a> {
         while Log::new(self.store).last_stored()?.is_some_and(|last| last.number >= first) {
             let mut batch = WriteBatch::new();
             let log = Log::new(self.store);
-            let start = Some(first.to_be_bytes());
             let mut cut_to = None;
             for entry in log.kv().iter(Table::Canonical, &[], None, Order::Reverse)?.take(CLEARED) {
                 let number = last_number(&entry?.0);
-                if start.is_some_and(|start| number.to_be_bytes() < start) {
+                if number < first {
                     break;
                 }
                 Self::stage_removal(&log, number, &mut batch)?;
