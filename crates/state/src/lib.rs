@@ -42,5 +42,5 @@ pub use cached::{CacheLimits, CacheStats, CachedDb, HitCount};
 pub use config::{DatabaseConfig, KeySource, StoreConfig, open, open_store};
 pub use memory::MemoryDb;
 pub use migrate::{Copied, MigrateError, copy, migrate};
-pub use store::{CheckLevel, Checked, FileDb, FileOptions, FileStat, History};
+pub use store::{CheckLevel, Checked, FileDb, FileOptions, FileStat, History, UnknownHistory};
 pub use zvm_trie::{AccountProof, AccountProofError, StorageProof};

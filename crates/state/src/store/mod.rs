@@ -48,7 +48,7 @@ use zvm_core::{
 };
 
 pub use check::{CheckLevel, Checked};
-pub use options::{FileOptions, History};
+pub use options::{FileOptions, History, UnknownHistory};
 pub use proof::FileStat;
 pub(crate) use recover::FORMAT_VERSION;
 

@@ -2,13 +2,11 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Serialize};
-use zvm_core::DbError;
-
 use crate::{
     config::{parse_bytes, show_bytes},
     kv::{Access, Durability, Engine},
 };
+use serde::{Deserialize, Serialize};
 
 /// How to open a [`FileDb`](crate::FileDb).
 #[derive(Clone, Copy, Debug)]
@@ -69,10 +67,18 @@ impl Default for History {
     }
 }
 
-impl FromStr for History {
-    type Err = DbError;
+/// A text that says nothing of how much is kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{found:?}, expected all, a number of blocks such as 128, or a size such as 512MiB")]
+pub struct UnknownHistory {
+    /// The text.
+    pub found: String,
+}
 
-    fn from_str(text: &str) -> Result<Self, DbError> {
+impl FromStr for History {
+    type Err = UnknownHistory;
+
+    fn from_str(text: &str) -> Result<Self, UnknownHistory> {
         if text == "all" {
             return Ok(Self::All);
         }
@@ -80,10 +86,7 @@ impl FromStr for History {
             return Ok(Self::Blocks(blocks));
         }
         let bytes = parse_bytes(text);
-        bytes.map(Self::Bytes).ok_or_else(|| DbError::Config {
-            config: text.to_owned(),
-            what: "expected all, a number of blocks such as 128, or a size such as 512MiB".into(),
-        })
+        bytes.map(Self::Bytes).ok_or_else(|| UnknownHistory { found: text.to_owned() })
     }
 }
 
@@ -98,9 +101,9 @@ impl fmt::Display for History {
 }
 
 impl TryFrom<String> for History {
-    type Error = DbError;
+    type Error = UnknownHistory;
 
-    fn try_from(text: String) -> Result<Self, DbError> {
+    fn try_from(text: String) -> Result<Self, UnknownHistory> {
         text.parse()
     }
 }
