@@ -56,6 +56,9 @@
 //! list proves under a root: the value, or that there is none. An [`AccountProof`] is the answer to
 //! `eth_getProof` and verifies itself. Verifying shares no code with proving.
 //!
+//! A [`PartialTrie`] knows of a trie what proofs have shown. Changes to that give the root of the
+//! whole.
+//!
 //! Not here: any I/O. A store answers as a [`TrieReader`] and writes what it is given.
 
 mod account_proof;
@@ -66,6 +69,7 @@ pub mod log;
 mod nibbles;
 mod node;
 mod parallel;
+mod partial;
 mod proof_node;
 mod prove;
 mod reader;
@@ -79,6 +83,7 @@ pub use branch::{Branch, BranchError, Child, NodeRef};
 pub use builder::{RootBuilder, write_path};
 pub use error::InconsistentTrie;
 pub use nibbles::Nibbles;
+pub use partial::{HiddenNode, PartialTrie};
 pub use proof_node::NodeError;
 pub use prove::{prove, prove_many};
 pub use reader::{EmptyTrie, LeafVisitor, TrieReader};

@@ -243,7 +243,7 @@ impl<'n> HexPrefix<'n> {
         2 * self.bytes.len() - self.start
     }
 
-    fn iter(&self) -> impl Iterator<Item = u8> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u8> + '_ {
         self.bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]).skip(self.start)
     }
 }
