@@ -6,7 +6,7 @@ use zvm_state::DatabaseConfig;
 
 fuzz_target!(|text: &str| {
     if let Ok(config) = text.parse::<DatabaseConfig>() {
-        assert_eq!(config.to_string().parse::<DatabaseConfig>().expect("as written"), config);
+        assert_eq!(config.text().parse::<DatabaseConfig>().expect("as written"), config);
     }
     let _ = serde_json::from_str::<DatabaseConfig>(text);
 });

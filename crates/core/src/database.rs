@@ -282,6 +282,33 @@ pub enum DbError {
         what: String,
     },
 
+    /// Something remote did not answer as it should, in the time there was.
+    #[error("{endpoint}: {what}")]
+    Remote {
+        /// Scheme and host, never more of an address: the rest may be a key.
+        endpoint: String,
+        /// What was asked, and what came of it.
+        what: String,
+    },
+
+    /// A recording does not have what was asked.
+    #[error("{}: not recorded: {what}", path.display())]
+    NotRecorded {
+        /// The recording.
+        path: PathBuf,
+        /// What was asked, with address and slot.
+        what: String,
+    },
+
+    /// What a remote state says of itself is not what its header commits to.
+    #[error("{endpoint}: not proven: {what}")]
+    Unproven {
+        /// Scheme and host, or the file.
+        endpoint: String,
+        /// What was asked, and what is wrong with the answer or its proof.
+        what: String,
+    },
+
     /// The engine below failed in a way of its own.
     #[error("{context}: {source}")]
     Engine {

@@ -21,7 +21,7 @@
 //! [`open`] turns a [`DatabaseConfig`], such as `file:./state`, into whichever backend it names.
 //! With the feature `test-support`, `compliance` holds the suite that every backend passes.
 //!
-//! Not here: remote state.
+//! Not here: remote state, which [`open_with`] lets others open.
 
 mod backup;
 mod cached;
@@ -39,7 +39,10 @@ mod store;
 
 pub use backup::{Backup, BackupError, BackupFile, Manifest, RestoreStep, restore};
 pub use cached::{CacheLimits, CacheStats, CachedDb, HitCount};
-pub use config::{DatabaseConfig, KeySource, StoreConfig, open, open_store};
+pub use config::{
+    BlockRef, DatabaseConfig, Endpoint, ForkCache, ForkConfig, ForkSource, KeySource, NetConfig,
+    SecretSource, StoreConfig, open, open_store, open_with,
+};
 pub use memory::MemoryDb;
 pub use migrate::{Copied, MigrateError, copy, migrate};
 pub use store::{CheckLevel, Checked, FileDb, FileOptions, FileStat, History, UnknownHistory};

@@ -258,7 +258,7 @@ fn finish(draft: Draft, result: Result<Manifest, BackupError>) -> Result<Manifes
 /// The name of the engine of a configuration, below all caches.
 fn engine_of(config: &DatabaseConfig) -> Option<&'static str> {
     match config {
-        DatabaseConfig::Memory => None,
+        DatabaseConfig::Memory | DatabaseConfig::Fork(_) | DatabaseConfig::Net(_) => None,
         DatabaseConfig::File(_) => Some("redb"),
         DatabaseConfig::RocksDb(_) => Some("rocksdb"),
         DatabaseConfig::Cached { inner, .. } => engine_of(inner),

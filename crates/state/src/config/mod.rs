@@ -1,48 +1,55 @@
 //! The factory: from a configuration to an open backend.
 
+mod endpoint;
+mod fork;
+mod net;
 mod parse;
+mod secret;
 mod size;
 mod table;
 #[cfg(test)]
 mod tests;
 mod text;
 
-use std::{
-    env,
-    fs::File,
-    io::{self, Read},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use zeroize::Zeroizing;
 use zvm_core::{DbError, StateBackend};
 
 use crate::{
     CacheLimits, CachedDb, FileDb, FileOptions, History, MemoryDb,
-    disk::io_error,
     kv::{Access, Durability, Engine, Key},
 };
+
+pub use endpoint::Endpoint;
+pub use fork::{BlockRef, ForkCache, ForkConfig, ForkSource};
+pub use net::NetConfig;
+pub use secret::SecretSource;
 
 pub(crate) use size::{parse_bytes, show_bytes};
 
 /// Which backend to open, and how.
 ///
-/// Written as a string, which is also what it serialises to:
+/// Written as a string:
 ///
 /// | string | backend |
 /// |---|---|
 /// | `memory:` | a [`MemoryDb`] that starts empty |
 /// | `file:PATH`, `file:PATH?OPTIONS` | a [`FileDb`] in the folder `PATH`, on redb |
 /// | `rocksdb:PATH`, `rocksdb:PATH?OPTIONS` | the same on RocksDB (feature `rocksdb`) |
+/// | `fork:URL`, `fork:URL@BLOCK`, `fork:FILE` | the state of a remote node, or a recording of it |
+/// | `net:HOST:PORT` | the database of another process |
 /// | `cached(N):INNER`, `cached(N,BYTES):INNER` | a [`CachedDb`] over another backend |
 ///
-/// Options are joined by `&`: `history=128`, `history=512MiB` or `history=all`;
+/// Options of a store are joined by `&`: `history=128`, `history=512MiB` or `history=all`;
 /// `durability=synced` or `buffered`; `cache=256MiB` for the engine; `readonly`; and one of
 /// `key-file=PATH`, `passphrase-file=PATH` and `passphrase-env=NAME`. In paths and values `?`, `&`
 /// and `%` are written `%3F`, `%26` and `%25`.
 ///
+/// Those of [`ForkConfig`] and [`NetConfig`] are named like their fields.
+///
 /// It deserialises from such a string, or from a table whose `kind` is one of `memory`, `file`,
-/// `rocksdb` and `cached`, with the options as fields.
+/// `rocksdb` and `cached`, with the options as fields. What it serialises to is
+/// [`text`](Self::text). `Display` leaves out the keys that addresses of nodes often hold.
 ///
 /// ```
 /// use zvm_state::{DatabaseConfig, History};
@@ -64,6 +71,10 @@ pub enum DatabaseConfig {
     File(StoreConfig),
     /// `rocksdb:PATH`.
     RocksDb(StoreConfig),
+    /// `fork:URL@BLOCK` or `fork:FILE`.
+    Fork(Box<ForkConfig>),
+    /// `net:HOST:PORT`.
+    Net(Box<NetConfig>),
     /// `cached(N):INNER`.
     Cached {
         /// How much is kept.
@@ -101,9 +112,6 @@ pub enum KeySource {
     PassphraseEnv(String),
 }
 
-/// Longest passphrase file to read. A key of that length would be no better.
-const PASSPHRASE_BYTES_MAX: u64 = 64 << 10;
-
 impl StoreConfig {
     /// A store in `path` with default options.
     #[must_use]
@@ -133,35 +141,12 @@ impl KeySource {
         match self {
             Self::KeyFile(path) => Key::from_file(path),
             Self::PassphraseFile(path) => {
-                let fault = || io_error("read the passphrase", path);
-                let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
-                // With room for all of it and more, or a part would stay where the string grew from.
-                let room = PASSPHRASE_BYTES_MAX as usize + 2;
-                let mut passphrase = Zeroizing::new(String::with_capacity(room));
-                File::open(path)
-                    .and_then(|file| {
-                        file.take(PASSPHRASE_BYTES_MAX + 1).read_to_string(&mut passphrase)
-                    })
-                    .map_err(fault())?;
-                if passphrase.len() as u64 > PASSPHRASE_BYTES_MAX {
-                    let what = format!("longer than {PASSPHRASE_BYTES_MAX} bytes");
-                    return Err(fault()(invalid(what)));
-                }
-                // `lines` would split a passphrase in two where `\r` is part of it.
-                let line = passphrase.strip_suffix('\n').unwrap_or(&passphrase);
-                let line = line.strip_suffix('\r').unwrap_or(line);
-                if line.is_empty() {
-                    return Err(fault()(invalid("empty".to_owned())));
-                }
-                Ok(Key::from_passphrase(line))
+                let passphrase = SecretSource::File(path.clone()).read("passphrase")?;
+                Ok(Key::from_passphrase(passphrase.as_str()))
             }
             Self::PassphraseEnv(name) => {
-                let passphrase = env::var(name).ok().filter(|passphrase| !passphrase.is_empty());
-                let passphrase = passphrase.ok_or_else(|| DbError::Config {
-                    config: format!("passphrase-env={name}"),
-                    what: "no passphrase in this environment variable".to_owned(),
-                })?;
-                Ok(Key::from_passphrase(passphrase))
+                let passphrase = SecretSource::Env(name.clone()).read("passphrase")?;
+                Ok(Key::from_passphrase(passphrase.as_str()))
             }
         }
     }
@@ -172,7 +157,7 @@ impl DatabaseConfig {
     #[must_use]
     pub fn store(&self) -> Option<&StoreConfig> {
         match self {
-            Self::Memory => None,
+            Self::Memory | Self::Fork(_) | Self::Net(_) => None,
             Self::File(store) | Self::RocksDb(store) => Some(store),
             Self::Cached { inner, .. } => inner.store(),
         }
@@ -185,30 +170,52 @@ impl DatabaseConfig {
     }
 }
 
-/// Opens the backend that `config` names.
+/// Opens the backend that `config` names. [`DbError::Config`] for remote state, which takes
+/// [`open_with`].
 pub fn open(config: &DatabaseConfig) -> Result<Box<dyn StateBackend>, DbError> {
+    open_with(config, &mut |remote| {
+        Err(refused(
+            remote,
+            "remote state is not opened here, which has neither `fork:` nor `net:`",
+        ))
+    })
+}
+
+/// Opens the backend that `config` names, with `remote` to open what [`DatabaseConfig::Fork`] and
+/// [`DatabaseConfig::Net`] name, below whatever caches.
+pub fn open_with(
+    config: &DatabaseConfig,
+    remote: &mut dyn FnMut(&DatabaseConfig) -> Result<Box<dyn StateBackend>, DbError>,
+) -> Result<Box<dyn StateBackend>, DbError> {
     Ok(match config {
         DatabaseConfig::Memory => Box::new(MemoryDb::new()),
         DatabaseConfig::File(_) | DatabaseConfig::RocksDb(_) => {
             Box::new(open_store(config, Access::Create)?)
         }
-        DatabaseConfig::Cached { limits, inner } => Box::new(CachedDb::new(open(inner)?, *limits)),
+        DatabaseConfig::Fork(_) | DatabaseConfig::Net(_) => remote(config)?,
+        DatabaseConfig::Cached { limits, inner } => {
+            Box::new(CachedDb::new(open_with(inner, remote)?, *limits))
+        }
     })
+}
+
+fn refused(config: &DatabaseConfig, what: &str) -> DbError {
+    DbError::Config { config: config.to_string(), what: what.to_owned() }
 }
 
 /// Opens the store that `config` names, behind whatever caches: for what only a store can do, such
 /// as proofs and checks. One that `config` says is to be read only is, whatever `access` says.
 pub fn open_store(config: &DatabaseConfig, access: Access) -> Result<FileDb, DbError> {
-    let refused =
-        |what: &str| DbError::Config { config: config.to_string(), what: what.to_owned() };
     match config {
-        DatabaseConfig::Memory => Err(refused("no store: expected file:FOLDER or rocksdb:FOLDER")),
+        DatabaseConfig::Memory | DatabaseConfig::Fork(_) | DatabaseConfig::Net(_) => {
+            Err(refused(config, "no store: expected file:FOLDER or rocksdb:FOLDER"))
+        }
         DatabaseConfig::File(store) => store.open(Engine::Redb, access),
         #[cfg(feature = "rocksdb")]
         DatabaseConfig::RocksDb(store) => store.open(Engine::RocksDb, access),
         #[cfg(not(feature = "rocksdb"))]
         DatabaseConfig::RocksDb(_) => {
-            Err(refused("rocksdb: is not in this build, which lacks the feature rocksdb"))
+            Err(refused(config, "rocksdb: is not in this build, which lacks the feature rocksdb"))
         }
         DatabaseConfig::Cached { inner, .. } => open_store(inner, access),
     }

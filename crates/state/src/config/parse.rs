@@ -1,8 +1,12 @@
 //! From a string to a configuration, or to the place of the fault.
 
+use std::time::Duration;
+
 use zvm_core::DbError;
 
-use super::{DatabaseConfig, KeySource, StoreConfig, parse_bytes, text::unescape};
+use super::{
+    DatabaseConfig, ForkConfig, KeySource, NetConfig, StoreConfig, parse_bytes, text::unescape,
+};
 use crate::{CacheLimits, kv::Durability};
 
 /// Most caches over each other. One is useful.
@@ -11,7 +15,8 @@ const CACHES_MAX: usize = 8;
 /// Most entries of a cache. Its table of keys must not outgrow what can be addressed.
 pub(super) const ENTRIES_MAX: usize = 1 << 32;
 
-const SCHEMES: &str = "memory:, file:PATH, rocksdb:PATH or cached(N):INNER";
+const SCHEMES: &str = "memory:, file:PATH, rocksdb:PATH, fork:URL@BLOCK, fork:FILE, net:HOST:PORT or \
+                       cached(N):INNER";
 const OPTIONS: &str = "history, durability, cache, readonly, key-file, passphrase-file or \
                        passphrase-env";
 
@@ -153,28 +158,58 @@ fn plain(text: &str, at: usize) -> Result<DatabaseConfig, Fault> {
         "memory" => Err(fault(rest_at, "expected nothing after memory:")),
         "file" => store(rest, rest_at).map(DatabaseConfig::File),
         "rocksdb" => store(rest, rest_at).map(DatabaseConfig::RocksDb),
-        "fork" | "net" => {
-            Err(fault(at, format!("{scheme}: is not in this build, it has {SCHEMES}")))
-        }
+        "fork" => fork(rest, rest_at).map(Box::new).map(DatabaseConfig::Fork),
+        "net" => net(rest, rest_at).map(Box::new).map(DatabaseConfig::Net),
         _ => Err(fault(at, format!("no such scheme; expected {SCHEMES}"))),
     }
 }
 
 /// `PATH` or `PATH?OPTIONS`, which begins at byte `at`.
 fn store(text: &str, at: usize) -> Result<StoreConfig, Fault> {
-    let (path, options) = match text.split_once('?') {
-        Some((path, options)) => (path, Some(options)),
-        None => (text, None),
-    };
+    let (path, options) = place(text, at)?;
     if path.is_empty() {
         return Err(fault(at, "no path"));
     }
-    if let Some(place) = path.find('&') {
-        return Err(fault(at + place, "& in a path is written %26; options begin with ?"));
-    }
     let mut store = StoreConfig::new(unescape(path));
+    read_options(options, at + path.len() + 1, |name, value| option(&mut store, name, value))?;
+    Ok(store)
+}
+
+/// `URL`, `URL@BLOCK` or `FILE`, and options.
+fn fork(text: &str, at: usize) -> Result<ForkConfig, Fault> {
+    let (address, options) = place(text, at)?;
+    let mut fork = ForkConfig::from_place(&unescape(address)).map_err(|what| fault(at, what))?;
+    read_options(options, at + address.len() + 1, |name, value| fork.option(name, value))?;
+    Ok(fork)
+}
+
+/// `HOST:PORT` and options.
+fn net(text: &str, at: usize) -> Result<NetConfig, Fault> {
+    let (address, options) = place(text, at)?;
+    let mut net = NetConfig::from_place(&unescape(address)).map_err(|what| fault(at, what))?;
+    read_options(options, at + address.len() + 1, |name, value| net.option(name, value))?;
+    Ok(net)
+}
+
+/// What comes before the options, and the options. `text` begins at byte `at` of the whole.
+fn place(text: &str, at: usize) -> Result<(&str, Option<&str>), Fault> {
+    let (place, options) = match text.split_once('?') {
+        Some((place, options)) => (place, Some(options)),
+        None => (text, None),
+    };
+    match place.find('&') {
+        Some(found) => Err(fault(at + found, "& in a path is written %26; options begin with ?")),
+        None => Ok((place, options)),
+    }
+}
+
+/// Reads options, which begin at byte `at`, one by one.
+fn read_options(
+    options: Option<&str>,
+    mut at: usize,
+    mut read: impl FnMut(&str, Option<&str>) -> Result<(), OptionFault>,
+) -> Result<(), Fault> {
     let mut seen = Vec::new();
-    let mut at = at + path.len() + 1;
     for text in options.into_iter().flat_map(|options| options.split('&')) {
         let (name, value) = match text.split_once('=') {
             Some((name, value)) => (name, Some(unescape(value))),
@@ -183,7 +218,7 @@ fn store(text: &str, at: usize) -> Result<StoreConfig, Fault> {
         if seen.contains(&name) {
             return Err(fault(at, format!("{name} comes twice")));
         }
-        option(&mut store, name, value.as_deref()).map_err(|error| match error {
+        read(name, value.as_deref()).map_err(|error| match error {
             OptionFault::Name(what) => fault(at, what),
             OptionFault::Value(expected) => {
                 fault(at + name.len() + 1, format!("{name}: expected {expected}"))
@@ -192,7 +227,25 @@ fn store(text: &str, at: usize) -> Result<StoreConfig, Fault> {
         seen.push(name);
         at += text.len() + 1;
     }
-    Ok(store)
+    Ok(())
+}
+
+/// `10s`, `500ms` or `2m`; `None` if it is something else or nothing at all.
+pub(super) fn parse_time(text: &str) -> Option<Duration> {
+    let units = [("ms", 1), ("s", 1000), ("m", 60_000)];
+    let (digits, unit) =
+        units.iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?, size)))?;
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let millis = if is_number { digits.parse::<u64>().ok()?.checked_mul(*unit)? } else { 0 };
+    (millis > 0).then(|| Duration::from_millis(millis))
+}
+
+/// The form that [`parse_time`] reads back, to the millisecond.
+pub(super) fn show_time(time: Duration) -> String {
+    match time.as_millis() {
+        millis if millis % 1000 == 0 => format!("{}s", millis / 1000),
+        millis => format!("{millis}ms"),
+    }
 }
 
 fn fault(at: usize, what: impl Into<String>) -> Fault {
@@ -200,8 +253,8 @@ fn fault(at: usize, what: impl Into<String>) -> Fault {
 }
 
 /// The text with whatever may have been meant as a secret made unreadable: the values of all options
-/// that are not known to be harmless, and what follows a scheme that is not of this build, which is
-/// often an address with a key in it.
+/// that are not known to be harmless, and what follows any scheme but a store's, which is often an
+/// address with a key in it.
 fn without_secrets(text: &str) -> String {
     let mut plain = text;
     while let Some((_, inner)) =

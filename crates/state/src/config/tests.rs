@@ -28,6 +28,16 @@ fn strings_read_back_as_written() {
         "file:./state?passphrase-file=/secret",
         "cached(100000):file:./state",
         "cached(64,8MiB):cached(1):memory:",
+        "fork:http://localhost:8545",
+        "fork:http://localhost:8545@17",
+        "fork:http://localhost:8545@safe?timeout=500ms&verify&offline",
+        "fork:http://localhost@0x1111111111111111111111111111111111111111111111111111111111111111",
+        "cached(9):fork:http://a?quorum=2&endpoints=http://b,http://c&retries=0&rate=5&batch=1",
+        "fork:http://a?cache=off&cache-size=1MiB&chain=mainnet&spec=Prague&user-agent=me",
+        "fork:http://a?parallel=1&cache=./kept%26&token-env=TOKEN&proxy=http://p:3128",
+        "fork:./x%3F.fork?offline",
+        "net:localhost:7000",
+        "net:[::1]:7000?token-file=./t%26&ca-file=./ca&server-name=db&timeout=1s&tls&readonly",
     ] {
         let config = parse(text);
         assert_eq!(config.to_string(), text);
@@ -45,7 +55,23 @@ fn faults_are_named_with_their_place() {
         ("file:", "at byte 5: no path"),
         ("file:?readonly", "at byte 5: no path"),
         ("files:./state", "at byte 0: no such scheme"),
-        ("fork:https://node@1", "at byte 0: fork: is not in this build"),
+        ("fork:", "at byte 5: expected fork:URL"),
+        ("fork:ftp://node", "at byte 5: expected http://HOST"),
+        ("fork:https:///v2", "at byte 5: no host"),
+        ("fork:https://node/v2@soon", "at byte 5: behind @: expected the number"),
+        ("fork:https://node@1?verify=1", "at byte 27: verify: expected no value"),
+        ("fork:https://node?timeout=10", "at byte 26: timeout: expected a time"),
+        ("fork:https://node?timeout=0s", "at byte 26: timeout: expected a time"),
+        ("fork:https://node?hash=0x12", "at byte 23: hash: expected the hash"),
+        ("fork:https://node?rate=0", "at byte 23: rate: expected a number"),
+        ("fork:https://node?endpoints=a", "at byte 28: endpoints: expected http"),
+        ("fork:https://node?spec=Atlantis", "at byte 23: spec: expected unknown hard fork"),
+        ("fork:https://node?token=hunter2", "at byte 18: a secret is never written"),
+        ("fork:https://node?token-env=A&token-file=b", "at byte 30: a second token"),
+        ("net:host", "at byte 4: expected net:HOST:PORT"),
+        ("net:user:hunter2@host", "at byte 4: expected net:HOST:PORT"),
+        ("net:host:65536", "at byte 4: expected net:HOST:PORT"),
+        ("net:host:1?tls=1", "at byte 15: tls: expected no value"),
         ("file:./state&readonly", "at byte 12: & in a path is written %26"),
         ("file:./state?", "at byte 13: no such option"),
         ("file:./state?historie=1", "at byte 13: no such option"),
@@ -67,8 +93,12 @@ fn faults_are_named_with_their_place() {
         assert!(error.contains(expected), "{text}: {error}");
         // Values of unknown options are not repeated, nor what follows an unknown scheme.
         let shown = text.replace("historie=1", "historie=***").replace("only=1", "only=***");
-        let shown = shown.replace("files:./state", "files:***").replace("https://node@1", "***");
+        let shown = shown.replace("files:./state", "files:***");
         let shown = shown.replace("cached:memory:", "cached:***");
+        let shown = match shown.split_once(':') {
+            Some((scheme @ ("fork" | "net"), _)) => format!("{scheme}:***"),
+            _ => shown,
+        };
         assert!(error.starts_with(&format!("database {shown:?}: ")), "{error}");
     }
     assert!(fault(&"cached(1):".repeat(100_000)).contains("at byte 80: more than 8 caches"));
@@ -84,7 +114,8 @@ fn a_secret_is_refused_and_not_repeated() {
         "file:./state?passphrase=correct&hunter2",
         "file:./state?readonly?passphrase=hunter2",
         "file:./state?passphrase-env?hunter2",
-        "fork:https://node/hunter2",
+        "fork:https://node/hunter2?verify=1",
+        "fork:https://node?token=hunter2",
         "cached(9):net:user:hunter2@host",
         "https://node/hunter2",
     ] {
@@ -94,6 +125,58 @@ fn a_secret_is_refused_and_not_repeated() {
             assert!(shown.contains("***"), "{shown}");
         }
     }
+}
+
+#[test]
+fn a_block_follows_the_last_at_sign() {
+    let by = |text: &str| match parse(text) {
+        DatabaseConfig::Fork(fork) => match fork.source {
+            ForkSource::Node(endpoint) => (endpoint.url().to_owned(), fork.block),
+            ForkSource::Recording(path) => (path.display().to_string(), fork.block),
+        },
+        other => panic!("{other:?}"),
+    };
+    for (text, url, block) in [
+        ("fork:http://user:pw@node", "http://user:pw@node", BlockRef::Latest),
+        ("fork:http://user:pw@node/v2@0x10", "http://user:pw@node/v2", BlockRef::Number(16)),
+        ("fork:http://node@finalized", "http://node", BlockRef::Finalized),
+        ("fork:http://node/%3Fkey=1%262@7", "http://node/?key=1&2", BlockRef::Number(7)),
+        ("fork:./a@7", "./a@7", BlockRef::Latest),
+    ] {
+        assert_eq!(by(text), (url.to_owned(), block), "{text}");
+    }
+}
+
+#[test]
+fn a_key_in_an_address_is_kept_and_not_shown() {
+    for (text, shown) in [
+        ("fork:https://node/v2/hunter2@7", "fork:https://node/***@7"),
+        (
+            "cached(9):fork:https://hunter2@node:1?endpoints=https://b/hunter2,http://c&verify",
+            "cached(9):fork:https://node:1/***?endpoints=https://b/***,http://c&verify",
+        ),
+        ("fork:http://a?proxy=http://u:hunter2@p", "fork:http://a?proxy=http://p/***"),
+    ] {
+        let config = parse(text);
+        assert_eq!(config.to_string(), shown);
+        assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+        assert_eq!(config.text(), text);
+        let json = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<DatabaseConfig>(&json).unwrap(), config);
+        assert!(open(&config).map(|_| ()).unwrap_err().to_string().contains("remote state"));
+    }
+}
+
+#[test]
+fn remote_state_is_opened_by_who_can_below_the_caches() {
+    let config = parse("cached(9):cached(99):net:localhost:1");
+    let mut asked = Vec::new();
+    let db = open_with(&config, &mut |remote| {
+        asked.push(remote.to_string());
+        Ok(Box::new(MemoryDb::new()))
+    });
+    assert_eq!(db.unwrap().head().unwrap().number, 0);
+    assert_eq!(asked, ["net:localhost:1"]);
 }
 
 #[test]
@@ -218,9 +301,9 @@ proptest! {
 
     #[test]
     fn any_text_is_read_or_refused(text in any::<String>(), rest in ".{0,20}[?&=%(),:0-9]{0,9}") {
-        for text in [text, format!("cached({rest}"), format!("file:{rest}"), rest] {
+        for text in [text, format!("cached({rest}"), format!("file:{rest}"), format!("fork:http://{rest}"), rest] {
             if let Ok(config) = text.parse::<DatabaseConfig>() {
-                prop_assert_eq!(parse(&config.to_string()), config);
+                prop_assert_eq!(parse(&config.text()), config);
             }
         }
     }

@@ -17,20 +17,38 @@ impl FromStr for DatabaseConfig {
     }
 }
 
-impl fmt::Display for DatabaseConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl DatabaseConfig {
+    /// The whole configuration as a string that reads back, with whatever keys its addresses hold:
+    /// for files, never for messages.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.written(true)
+    }
+
+    /// As a string, whole or with the keys in addresses left out.
+    fn written(&self, is_whole: bool) -> String {
         match self {
-            Self::Memory => f.write_str("memory:"),
-            Self::File(store) => write!(f, "file:{store}"),
-            Self::RocksDb(store) => write!(f, "rocksdb:{store}"),
+            Self::Memory => "memory:".to_owned(),
+            Self::File(store) => format!("file:{store}"),
+            Self::RocksDb(store) => format!("rocksdb:{store}"),
+            Self::Fork(fork) => format!("fork:{}", fork.text(is_whole)),
+            Self::Net(net) => format!("net:{}", net.text()),
             Self::Cached { limits: CacheLimits { entries, code_bytes }, inner } => {
-                write!(f, "cached({entries}")?;
-                if *code_bytes != CacheLimits::CODE_BYTES {
-                    write!(f, ",{}", show_bytes(*code_bytes))?;
+                let inner = inner.written(is_whole);
+                match *code_bytes {
+                    CacheLimits::CODE_BYTES => format!("cached({entries}):{inner}"),
+                    bytes => format!("cached({entries},{}):{inner}", show_bytes(bytes)),
                 }
-                write!(f, "):{inner}")
             }
         }
+    }
+}
+
+impl fmt::Display for DatabaseConfig {
+    /// [`text`](DatabaseConfig::text), but for what may be a key in an address, which is shown as
+    /// `***`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.written(false))
     }
 }
 
@@ -74,12 +92,12 @@ impl fmt::Display for StoreConfig {
 
 impl Serialize for DatabaseConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&self.text())
     }
 }
 
 /// What stands between options, and what escapes it.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('%', "%25").replace('?', "%3F").replace('&', "%26")
 }
 

@@ -1,0 +1,116 @@
+//! What is read of a remote state, and who answers it.
+
+use std::fmt;
+
+use zvm_core::{
+    AccountInfo, Address, B256, BlockId, Bytes, ChainConfig, DbError, EMPTY_ROOT, Header, SpecId,
+    U256,
+};
+
+/// Something to read of a remote state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Read {
+    /// An account.
+    Account(Address),
+    /// The word at a slot of an account.
+    Slot(Address, U256),
+    /// Code by its hash, and an account that has it.
+    Code(B256, Address),
+    /// The hash of a block by its number.
+    BlockHash(u64),
+}
+
+/// What a [`Read`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// For [`Read::Account`]; `None` where there is none.
+    Account(Option<RemoteAccount>),
+    /// For [`Read::Slot`]; zero where there is none.
+    Word(U256),
+    /// For [`Read::Code`]; its hash is the one asked for.
+    Code(Bytes),
+    /// For [`Read::BlockHash`].
+    BlockHash(B256),
+}
+
+/// An account as far as a node tells of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RemoteAccount {
+    /// Nonce, balance and code hash.
+    pub info: AccountInfo,
+    /// Root of its storage, where that was asked for.
+    pub storage_root: Option<B256>,
+}
+
+/// Which state of which chain it is that a [`Source`] reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Answers `CHAINID`.
+    pub chain_id: u64,
+    /// The block after which it is.
+    pub block: BlockId,
+    /// The header of that block.
+    pub header: Header,
+    /// The hard fork whose rules that block had, where it is known.
+    pub spec: Option<SpecId>,
+}
+
+/// A remote state as of one block.
+///
+/// Layers: a node, whatever checks its answers, whatever keeps them. Every read is answered or
+/// refused; an unknown value is never taken for zero.
+pub trait Source: Send + Sync {
+    /// Which state this is.
+    fn origin(&self) -> &Origin;
+
+    /// Answers all of `reads`, in their order and each with its kind of [`Found`], or none.
+    fn fetch(&self, reads: &[Read]) -> Result<Vec<Found>, DbError>;
+}
+
+impl RemoteAccount {
+    /// Whether any slot is non-zero, as far as that is known.
+    ///
+    /// Where no root was asked for, an account that can have storage counts as having some. This
+    /// only says that slots are worth a look: an account with code or nonce is in the way of a
+    /// creation whether or not it has storage (EIP-7610).
+    #[must_use]
+    pub fn has_storage(&self) -> bool {
+        match self.storage_root {
+            Some(root) => root != EMPTY_ROOT,
+            None => self.info.has_code() || self.info.nonce > 0,
+        }
+    }
+}
+
+impl Origin {
+    /// The chain's rules, where its number is one of mainnet, Sepolia, Holesky and Hoodi.
+    #[must_use]
+    pub fn chain(&self) -> Option<ChainConfig> {
+        known_chains()
+            .into_iter()
+            .map(|(_, chain)| chain)
+            .find(|chain| chain.chain_id == self.chain_id)
+    }
+}
+
+/// The public networks by name.
+pub(crate) fn known_chains() -> [(&'static str, ChainConfig); 4] {
+    [
+        ("mainnet", ChainConfig::mainnet()),
+        ("sepolia", ChainConfig::sepolia()),
+        ("holesky", ChainConfig::holesky()),
+        ("hoodi", ChainConfig::hoodi()),
+    ]
+}
+
+impl fmt::Display for Read {
+    /// As errors name it, with address and slot.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(address) => write!(f, "account {address}"),
+            Self::Slot(address, slot) => write!(f, "slot {slot:#x} of {address}"),
+            Self::Code(hash, address) => write!(f, "code {hash} of {address}"),
+            Self::BlockHash(number) => write!(f, "hash of block {number}"),
+        }
+    }
+}
