@@ -25,6 +25,7 @@ mod batch;
 mod block;
 mod block_env;
 mod chain;
+pub mod compact;
 mod database;
 mod diff;
 mod envelope;

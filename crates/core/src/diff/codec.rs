@@ -33,7 +33,8 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 
 use crate::{
     AccountDiff, AccountInfo, KECCAK_EMPTY, SlotDiff, StateDiff,
-    varint::{self, VarintError},
+    compact::{CompactError, Reader, require, write_bytes, write_word},
+    varint,
 };
 
 /// The version that this program writes, and the only one it reads.
@@ -77,6 +78,15 @@ pub enum DecodeDiffError {
     },
 }
 
+impl From<CompactError> for DecodeDiffError {
+    fn from(error: CompactError) -> Self {
+        match error {
+            CompactError::End { offset, expected } => Self::End { offset, expected },
+            CompactError::Invalid { offset, expected } => Self::Invalid { offset, expected },
+        }
+    }
+}
+
 impl StateDiff {
     /// The diff as bytes, compact and versioned: the same diff, the same bytes. The book has the
     /// form in its chapter on databases.
@@ -93,8 +103,7 @@ impl StateDiff {
         }
         varint::write(&mut out, self.code.len() as u64);
         for code in self.code.values() {
-            varint::write(&mut out, code.len() as u64);
-            out.extend_from_slice(code);
+            write_bytes(&mut out, code);
         }
         out
     }
@@ -104,31 +113,28 @@ impl StateDiff {
     /// Any bytes may be given. Those that `encode` would not write are refused, and memory stays
     /// below 100 times the length of `bytes`.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeDiffError> {
-        let mut reader = Reader { bytes, offset: 0 };
+        let mut reader = Reader::new(bytes);
         match reader.byte("a version")? {
             VERSION => {}
             found => return Err(DecodeDiffError::Version { found }),
         }
         let mut diff = Self::default();
         for _ in 0..reader.varint("a number of accounts")? {
-            let offset = reader.offset;
+            let offset = reader.offset();
             let address = Address::from(reader.array("an address")?);
             let follows = diff.accounts.last_key_value().is_none_or(|(last, _)| *last < address);
             require(follows, offset, "an address above the one before")?;
-            diff.accounts.insert(address, reader.account()?);
+            diff.accounts.insert(address, read_account(&mut reader)?);
         }
         for _ in 0..reader.varint("a number of codes")? {
-            let offset = reader.offset;
-            let length = reader.varint("the length of a code")?;
-            let length = usize::try_from(length).unwrap_or(usize::MAX);
-            let code = Bytes::copy_from_slice(reader.take(length, "a code")?);
+            let offset = reader.offset();
+            let code = Bytes::copy_from_slice(reader.bytes("a code")?);
             let hash = keccak256(&code);
             let follows = diff.code.last_key_value().is_none_or(|(last, _)| *last < hash);
             require(follows, offset, "a code whose hash is above the one before")?;
             diff.code.insert(hash, code);
         }
-        let ends = reader.offset == bytes.len();
-        require(ends, reader.offset, "the end")?;
+        reader.finish()?;
         Ok(diff)
     }
 }
@@ -170,127 +176,64 @@ fn write_account(out: &mut Vec<u8>, account: &AccountDiff) {
     }
 }
 
-fn write_word(out: &mut Vec<u8>, word: U256) {
-    out.push(word.byte_len() as u8);
-    out.extend_from_slice(&word.to_be_bytes::<32>()[32 - word.byte_len()..]);
+fn read_account(reader: &mut Reader<'_>) -> Result<AccountDiff, CompactError> {
+    let offset = reader.offset();
+    let flags = reader.byte("flags of an account")?;
+    let has = |flag| flags & flag != 0;
+    let known = HAS_OLD | HAS_NEW | WIPED | OLD_CODE | NONCE | BALANCE | CODE;
+    require(flags & !known == 0, offset, "flags below 128")?;
+    require(has(HAS_OLD) || !has(OLD_CODE), offset, "code only of an account that was")?;
+    let is_changed = has(NONCE) || has(BALANCE) || has(CODE);
+    require(has(HAS_NEW) || !is_changed, offset, "changes only of an account that is")?;
+
+    let old = match has(HAS_OLD) {
+        true => Some(read_info(reader, has(OLD_CODE))?),
+        false => None,
+    };
+    let base = old.unwrap_or_default();
+    let mut new = base;
+    if has(NONCE) {
+        let offset = reader.offset();
+        new.nonce = reader.varint("a nonce")?;
+        require(new.nonce != base.nonce, offset, "another nonce")?;
+    }
+    if has(BALANCE) {
+        let offset = reader.offset();
+        new.balance = reader.word("a balance")?;
+        require(new.balance != base.balance, offset, "another balance")?;
+    }
+    if has(CODE) {
+        let offset = reader.offset();
+        new.code_hash = B256::from(reader.array("a code hash")?);
+        require(new.code_hash != base.code_hash, offset, "another code hash")?;
+    }
+    let new = has(HAS_NEW).then_some(new);
+    Ok(AccountDiff { old, new, wiped: has(WIPED), storage: read_slots(reader)? })
 }
 
-/// Bytes and how many of them have been read.
-struct Reader<'a> {
-    bytes: &'a [u8],
-    offset: usize,
+fn read_info(reader: &mut Reader<'_>, has_code: bool) -> Result<AccountInfo, CompactError> {
+    let nonce = reader.varint("a nonce")?;
+    let balance = reader.word("a balance")?;
+    let mut code_hash = KECCAK_EMPTY;
+    if has_code {
+        let offset = reader.offset();
+        code_hash = B256::from(reader.array("a code hash")?);
+        require(code_hash != KECCAK_EMPTY, offset, "the hash of some code")?;
+    }
+    Ok(AccountInfo { nonce, balance, code_hash })
 }
 
-impl<'a> Reader<'a> {
-    fn account(&mut self) -> Result<AccountDiff, DecodeDiffError> {
-        let offset = self.offset;
-        let flags = self.byte("flags of an account")?;
-        let has = |flag| flags & flag != 0;
-        let known = HAS_OLD | HAS_NEW | WIPED | OLD_CODE | NONCE | BALANCE | CODE;
-        require(flags & !known == 0, offset, "flags below 128")?;
-        require(has(HAS_OLD) || !has(OLD_CODE), offset, "code only of an account that was")?;
-        let is_changed = has(NONCE) || has(BALANCE) || has(CODE);
-        require(has(HAS_NEW) || !is_changed, offset, "changes only of an account that is")?;
-
-        let old = match has(HAS_OLD) {
-            true => Some(self.info(has(OLD_CODE))?),
-            false => None,
-        };
-        let base = old.unwrap_or_default();
-        let mut new = base;
-        if has(NONCE) {
-            let offset = self.offset;
-            new.nonce = self.varint("a nonce")?;
-            require(new.nonce != base.nonce, offset, "another nonce")?;
-        }
-        if has(BALANCE) {
-            let offset = self.offset;
-            new.balance = self.word("a balance")?;
-            require(new.balance != base.balance, offset, "another balance")?;
-        }
-        if has(CODE) {
-            let offset = self.offset;
-            new.code_hash = B256::from(self.array("a code hash")?);
-            require(new.code_hash != base.code_hash, offset, "another code hash")?;
-        }
-        let new = has(HAS_NEW).then_some(new);
-        Ok(AccountDiff { old, new, wiped: has(WIPED), storage: self.slots()? })
+fn read_slots(reader: &mut Reader<'_>) -> Result<BTreeMap<U256, SlotDiff>, CompactError> {
+    let mut slots = BTreeMap::new();
+    for _ in 0..reader.varint("a number of slots")? {
+        let offset = reader.offset();
+        let slot = reader.word("a slot")?;
+        let follows = slots.last_key_value().is_none_or(|(last, _)| *last < slot);
+        require(follows, offset, "a slot above the one before")?;
+        let word = SlotDiff { old: reader.word("a word")?, new: reader.word("a word")? };
+        slots.insert(slot, word);
     }
-
-    fn info(&mut self, has_code: bool) -> Result<AccountInfo, DecodeDiffError> {
-        let nonce = self.varint("a nonce")?;
-        let balance = self.word("a balance")?;
-        let mut code_hash = KECCAK_EMPTY;
-        if has_code {
-            let offset = self.offset;
-            code_hash = B256::from(self.array("a code hash")?);
-            require(code_hash != KECCAK_EMPTY, offset, "the hash of some code")?;
-        }
-        Ok(AccountInfo { nonce, balance, code_hash })
-    }
-
-    fn slots(&mut self) -> Result<BTreeMap<U256, SlotDiff>, DecodeDiffError> {
-        let mut slots = BTreeMap::new();
-        for _ in 0..self.varint("a number of slots")? {
-            let offset = self.offset;
-            let slot = self.word("a slot")?;
-            let follows = slots.last_key_value().is_none_or(|(last, _)| *last < slot);
-            require(follows, offset, "a slot above the one before")?;
-            let word = SlotDiff { old: self.word("a word")?, new: self.word("a word")? };
-            slots.insert(slot, word);
-        }
-        Ok(slots)
-    }
-
-    fn varint(&mut self, expected: &'static str) -> Result<u64, DecodeDiffError> {
-        let offset = self.offset;
-        let mut rest = self.bytes.get(offset..).unwrap_or_default();
-        let value = varint::read(&mut rest).map_err(|error| match error {
-            VarintError::Cut => DecodeDiffError::End { offset: self.bytes.len(), expected },
-            VarintError::TooLarge => {
-                DecodeDiffError::Invalid { offset, expected: "a number below 2^64" }
-            }
-            VarintError::NotShortest => {
-                DecodeDiffError::Invalid { offset, expected: "a number in its shortest form" }
-            }
-        })?;
-        self.offset = self.bytes.len() - rest.len();
-        Ok(value)
-    }
-
-    fn word(&mut self, expected: &'static str) -> Result<U256, DecodeDiffError> {
-        let offset = self.offset;
-        let length = self.byte(expected)?;
-        require(length <= 32, offset, "a length of at most 32")?;
-        let bytes = self.take(length.into(), expected)?;
-        require(bytes.first() != Some(&0), offset, "a word without leading zeros")?;
-        Ok(U256::from_be_slice(bytes))
-    }
-
-    fn byte(&mut self, expected: &'static str) -> Result<u8, DecodeDiffError> {
-        self.array::<1>(expected).map(|[byte]| byte)
-    }
-
-    fn array<const N: usize>(
-        &mut self,
-        expected: &'static str,
-    ) -> Result<[u8; N], DecodeDiffError> {
-        let rest = self.bytes.get(self.offset..).and_then(<[u8]>::first_chunk);
-        let bytes = *rest.ok_or(DecodeDiffError::End { offset: self.bytes.len(), expected })?;
-        self.offset += N;
-        Ok(bytes)
-    }
-
-    fn take(&mut self, length: usize, expected: &'static str) -> Result<&'a [u8], DecodeDiffError> {
-        let rest = self.bytes.get(self.offset..).and_then(|rest| rest.get(..length));
-        let bytes = rest.ok_or(DecodeDiffError::End { offset: self.bytes.len(), expected })?;
-        self.offset += length;
-        Ok(bytes)
-    }
-}
-
-fn require(holds: bool, offset: usize, expected: &'static str) -> Result<(), DecodeDiffError> {
-    if holds { Ok(()) } else { Err(DecodeDiffError::Invalid { offset, expected }) }
+    Ok(slots)
 }
 
 #[cfg(test)]
