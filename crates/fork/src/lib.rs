@@ -7,4 +7,4 @@
 
 mod source;
 
-pub use source::{Found, Origin, Read, RemoteAccount, Source};
+pub use source::{Found, Origin, ProofRequest, Read, RemoteAccount, Source};

@@ -6,6 +6,7 @@ use zvm_core::{
     AccountInfo, Address, B256, BlockId, Bytes, ChainConfig, DbError, EMPTY_ROOT, Header, SpecId,
     U256,
 };
+use zvm_trie::AccountProof;
 
 /// Something to read of a remote state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +54,17 @@ pub struct Origin {
     pub header: Header,
     /// The hard fork whose rules that block had, where it is known.
     pub spec: Option<SpecId>,
+    /// Whether every answer has been checked against the header, and the header against its hash.
+    pub is_verified: bool,
+}
+
+/// An account and slots of it to prove.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProofRequest {
+    /// Whose account.
+    pub address: Address,
+    /// Slots to prove along with it.
+    pub slots: Vec<U256>,
 }
 
 /// A remote state as of one block.
@@ -63,8 +75,25 @@ pub trait Source: Send + Sync {
     /// Which state this is.
     fn origin(&self) -> &Origin;
 
+    /// What to call it in errors: scheme and host of a node, or a file. Never more of an address.
+    fn name(&self) -> String;
+
     /// Answers all of `reads`, in their order and each with its kind of [`Found`], or none.
     fn fetch(&self, reads: &[Read]) -> Result<Vec<Found>, DbError>;
+
+    /// Proofs as `eth_getProof` answers them, one for each of `requests`. Nothing in them is to be
+    /// believed before it is checked against the state root.
+    fn prove(&self, requests: &[ProofRequest]) -> Result<Vec<AccountProof>, DbError> {
+        let _ = requests;
+        Err(DbError::Unsupported { backend: "this forked state", action: "prove what it says" })
+    }
+
+    /// The headers of blocks up to that of the state, by number. They may be anything: whoever
+    /// relies on them walks from the block's hash along the hashes of parents.
+    fn headers(&self, numbers: &[u64]) -> Result<Vec<Header>, DbError> {
+        let _ = numbers;
+        Err(DbError::Unsupported { backend: "this forked state", action: "give headers" })
+    }
 }
 
 impl RemoteAccount {
