@@ -1,6 +1,6 @@
 //! A base state and the diffs after it, as the state of a later block.
 
-use std::{collections::BTreeMap, ops::ControlFlow};
+use std::{borrow::Cow, collections::BTreeMap, ops::ControlFlow};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 
@@ -11,7 +11,7 @@ use crate::{Account, Database, DbError, StateBackend, StateDiff};
 /// Reading costs a look-up in the diff and, for what the diff does not say, a read of the backend.
 pub struct Assembled<'a> {
     base: &'a dyn StateBackend,
-    diff: StateDiff,
+    diff: Cow<'a, StateDiff>,
 }
 
 /// The state after block `at`: the present state of `base` and the diffs of the blocks after its
@@ -51,7 +51,13 @@ impl<'a> Assembled<'a> {
     /// The present state of `base` as it would be after committing `diff`.
     #[must_use]
     pub fn new(base: &'a dyn StateBackend, diff: StateDiff) -> Self {
-        Self { base, diff }
+        Self { base, diff: Cow::Owned(diff) }
+    }
+
+    /// [`new`](Self::new) with a diff that is somebody else's.
+    #[must_use]
+    pub fn over(base: &'a dyn StateBackend, diff: &'a StateDiff) -> Self {
+        Self { base, diff: Cow::Borrowed(diff) }
     }
 
     /// All that differs from the base.

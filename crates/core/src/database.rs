@@ -1,6 +1,6 @@
 //! The two traits at the storage boundary: reading and owning a world state.
 
-use std::{ops::ControlFlow, path::PathBuf};
+use std::{borrow::Cow, ops::ControlFlow, path::PathBuf};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,32 @@ pub trait StateBackend: Database {
     /// block it was taken from, up to 2^63 - 1. [`DbError::NotNext`] for any other.
     fn commit_block(&mut self, block: BlockId, diff: &StateDiff) -> Result<(), DbError>;
 
+    /// [`commit_block`](Self::commit_block) that leaves `mark` with the block, in the same write: who
+    /// was cut off while it waited for the answer can ask whether the block is [its own](Self::mark_of).
+    /// A backend that cannot keep marks commits without.
+    fn commit_marked(
+        &mut self,
+        block: BlockId,
+        diff: &StateDiff,
+        mark: B256,
+    ) -> Result<(), DbError> {
+        let _ = mark;
+        self.commit_block(block, diff)
+    }
+
+    /// The mark that was left with block `number`; `None` where there was none, where it is not kept
+    /// any more, or where the backend keeps none. It outlives the unwinding of the block.
+    fn mark_of(&self, number: u64) -> Result<Option<B256>, DbError> {
+        let _ = number;
+        Ok(None)
+    }
+
+    /// Moves on to the latest state, where others write to it, too, and answers its block. Until then
+    /// a backend stays at the state it is at, whatever others do.
+    fn refresh(&mut self) -> Result<BlockId, DbError> {
+        self.head()
+    }
+
     /// Makes `diff` part of the state from which the first block starts: a way to bring a large
     /// state in parts, each all or nothing, before [`commit_block`](Self::commit_block) gives it
     /// its block.
@@ -79,7 +105,10 @@ pub trait StateBackend: Database {
     /// that has been committed to, or that takes its state only as a whole.
     fn seed(&mut self, diff: &StateDiff) -> Result<(), DbError> {
         let _ = diff;
-        Err(DbError::Unsupported { backend: "this state", action: "be given in parts" })
+        Err(DbError::Unsupported {
+            backend: "this state".into(),
+            action: "be given in parts".into(),
+        })
     }
 
     /// The block whose state this is.
@@ -202,9 +231,9 @@ pub enum DbError {
     #[error("{backend} cannot {action}")]
     Unsupported {
         /// What kind of backend, such as `a forked state`.
-        backend: &'static str,
+        backend: Cow<'static, str>,
         /// What was asked, as a verb phrase.
-        action: &'static str,
+        action: Cow<'static, str>,
     },
 
     /// The operating system refused to open, read or write.

@@ -85,14 +85,20 @@ pub trait Source: Send + Sync {
     /// believed before it is checked against the state root.
     fn prove(&self, requests: &[ProofRequest]) -> Result<Vec<AccountProof>, DbError> {
         let _ = requests;
-        Err(DbError::Unsupported { backend: "this forked state", action: "prove what it says" })
+        Err(DbError::Unsupported {
+            backend: "this forked state".into(),
+            action: "prove what it says".into(),
+        })
     }
 
     /// The headers of blocks up to that of the state, by number. They may be anything: whoever
     /// relies on them walks from the block's hash along the hashes of parents.
     fn headers(&self, numbers: &[u64]) -> Result<Vec<Header>, DbError> {
         let _ = numbers;
-        Err(DbError::Unsupported { backend: "this forked state", action: "give headers" })
+        Err(DbError::Unsupported {
+            backend: "this forked state".into(),
+            action: "give headers".into(),
+        })
     }
 }
 

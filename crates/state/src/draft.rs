@@ -36,7 +36,7 @@ impl Draft {
             Some(path) => Self::new(path, "make a database here", suffix),
             None => {
                 let action = "keep what it is given; a folder is needed";
-                Err(DbError::Unsupported { backend: "memory:", action })
+                Err(DbError::Unsupported { backend: "memory:".into(), action: action.into() })
             }
         }
     }

@@ -45,5 +45,6 @@ pub use config::{
 };
 pub use memory::MemoryDb;
 pub use migrate::{Copied, MigrateError, copy, migrate};
+pub use past::reverse;
 pub use store::{CheckLevel, Checked, FileDb, FileOptions, FileStat, History, UnknownHistory};
 pub use zvm_trie::{AccountProof, AccountProofError, StorageProof};

@@ -156,8 +156,8 @@ pub(crate) fn follows(head: Option<BlockId>, number: u64) -> Result<(), DbError>
             Err(DbError::NotNext { number, head: head.number })
         }
         None if number > FIRST_BLOCK_MAX => Err(DbError::Unsupported {
-            backend: "a state",
-            action: "begin at a block beyond 2^63 - 1, the last there can be (EIP-1985)",
+            backend: "a state".into(),
+            action: "begin at a block beyond 2^63 - 1, the last there can be (EIP-1985)".into(),
         }),
         _ => Ok(()),
     }
@@ -168,15 +168,15 @@ pub(crate) fn seedable(head: Option<BlockId>) -> Result<(), DbError> {
     match head {
         None => Ok(()),
         Some(_) => Err(DbError::Unsupported {
-            backend: "a state with blocks",
-            action: "be given in parts",
+            backend: "a state with blocks".into(),
+            action: "be given in parts".into(),
         }),
     }
 }
 
 /// The diff that undoes `diff` on `state`. Unlike [`StateDiff::invert`] it does not trust the old
 /// values of `diff`, and it lists every slot that a wipe deletes.
-pub(crate) fn reverse(state: &dyn StateBackend, diff: &StateDiff) -> Result<StateDiff, DbError> {
+pub fn reverse(state: &dyn StateBackend, diff: &StateDiff) -> Result<StateDiff, DbError> {
     let mut reverse = StateDiff::default();
     for (&address, change) in &diff.accounts {
         let present = state.account(address)?;

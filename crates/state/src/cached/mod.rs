@@ -235,6 +235,23 @@ impl StateBackend for CachedDb {
         self.writing(diff, |inner| inner.commit_block(block, diff))
     }
 
+    fn commit_marked(
+        &mut self,
+        block: BlockId,
+        diff: &StateDiff,
+        mark: B256,
+    ) -> Result<(), DbError> {
+        self.writing(diff, |inner| inner.commit_marked(block, diff, mark))
+    }
+
+    fn mark_of(&self, number: u64) -> Result<Option<B256>, DbError> {
+        self.inner.mark_of(number)
+    }
+
+    fn refresh(&mut self) -> Result<BlockId, DbError> {
+        self.forgetting(|inner| inner.refresh())
+    }
+
     fn seed(&mut self, diff: &StateDiff) -> Result<(), DbError> {
         self.writing(diff, |inner| inner.seed(diff))
     }

@@ -58,7 +58,7 @@ use keys::{SlotKey, life, slot_hash, slot_key};
 use pending::{Layered, Pending};
 use read::{entries, get, put};
 use record::{AccountRecord, SlotRecord, array};
-use recover::{Meta, catch_up, initial, vet};
+use recover::{Meta, catch_up, initial, mark_key, stage_mark, vet};
 use tries::Tries;
 
 /// A world state on disk, with its past and its tries.
@@ -288,6 +288,22 @@ impl Database for FileDb {
 impl StateBackend for FileDb {
     fn commit_block(&mut self, block: BlockId, diff: &StateDiff) -> Result<(), DbError> {
         self.commit_plan(block, diff, WriteBatch::new())
+    }
+
+    fn commit_marked(
+        &mut self,
+        block: BlockId,
+        diff: &StateDiff,
+        mark: B256,
+    ) -> Result<(), DbError> {
+        let mut batch = WriteBatch::new();
+        stage_mark(block.number, mark, &mut batch);
+        self.commit_plan(block, diff, batch)
+    }
+
+    fn mark_of(&self, number: u64) -> Result<Option<B256>, DbError> {
+        let mark = get(&*self.kv, Table::Meta, &mark_key(number), array)?;
+        Ok(mark.map(B256::new))
     }
 
     fn seed(&mut self, diff: &StateDiff) -> Result<(), DbError> {

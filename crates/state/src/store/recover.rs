@@ -31,6 +31,24 @@ pub(super) mod meta {
     pub(crate) const TRIE: &[u8] = b"trie";
     /// There, and empty, as long as the tries are being built anew.
     pub(crate) const REBUILDING: &[u8] = b"rebuilding";
+    /// With the number of a block u64 behind it: the mark that was left with the block.
+    pub(crate) const MARK: &[u8] = b"mark";
+}
+
+/// For how many blocks their marks are kept: longer than anybody waits who was cut off.
+const MARKS_KEPT: u64 = 256;
+
+/// The key of the mark of block `number`.
+pub(super) fn mark_key(number: u64) -> Vec<u8> {
+    [meta::MARK, &number.to_be_bytes()].concat()
+}
+
+/// Puts the mark of block `number`, and ends that of a block long before.
+pub(super) fn stage_mark(number: u64, mark: B256, batch: &mut WriteBatch) {
+    put(batch, Table::Meta, &mark_key(number), mark.as_slice());
+    if let Some(ended) = number.checked_sub(MARKS_KEPT) {
+        batch.delete(Table::Meta, &mark_key(ended));
+    }
 }
 
 /// What a new store starts with.

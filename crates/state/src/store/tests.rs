@@ -5,8 +5,8 @@ mod damage;
 use std::{ops::ControlFlow, path::Path};
 
 use zvm_core::{
-    AccountInfo, Address, Assembled, B256, Database, DbError, EMPTY_ROOT, StateBackend, StateDiff,
-    U256, hex,
+    AccountInfo, Address, Assembled, B256, BlockId, Database, DbError, EMPTY_ROOT, StateBackend,
+    StateDiff, U256, hex,
 };
 use zvm_trie::{state_root, storage_root};
 
@@ -436,4 +436,26 @@ fn an_assembled_account_whose_slots_stay_is_told_without_a_walk() {
     drop(kv);
     let db = open(&disk, History::default(), Durability::Synced).unwrap();
     assert!(Assembled::new(&db, diff).account(alice).unwrap().unwrap().has_storage);
+}
+
+#[test]
+fn a_mark_is_on_disk_with_its_block_and_goes_with_time() {
+    let disk = SimDisk::default();
+    let mut db = open(&disk, History::default(), Durability::Synced).unwrap();
+    let mark = |number: u64| B256::from(U256::from(number));
+    for number in 1..=300 {
+        let block = BlockId { number, hash: B256::ZERO };
+        db.commit_marked(block, &StateDiff::default(), mark(number)).unwrap();
+    }
+    assert!(db.commit_marked(BlockId::default(), &StateDiff::default(), mark(7)).is_err());
+    commit(&mut db, 1).unwrap();
+    drop(db);
+    let db = open(&disk, History::default(), Durability::Synced).unwrap();
+    assert_eq!(db.mark_of(300).unwrap(), Some(mark(300)));
+    assert_eq!(db.mark_of(45).unwrap(), Some(mark(45)));
+    assert_eq!(
+        (db.mark_of(44).unwrap(), db.mark_of(301).unwrap(), db.mark_of(0).unwrap()),
+        (None, None, None)
+    );
+    db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
 }
