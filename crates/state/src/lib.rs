@@ -28,7 +28,7 @@ mod cached;
 #[cfg(any(test, feature = "test-support"))]
 pub mod compliance;
 mod config;
-mod disk;
+pub mod disk;
 mod draft;
 pub mod dump;
 pub mod kv;
