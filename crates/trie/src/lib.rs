@@ -68,6 +68,7 @@ mod error;
 pub mod log;
 mod nibbles;
 mod node;
+mod node_set;
 mod parallel;
 mod partial;
 mod proof_node;
@@ -83,13 +84,14 @@ pub use branch::{Branch, BranchError, Child, NodeRef};
 pub use builder::{RootBuilder, write_path};
 pub use error::InconsistentTrie;
 pub use nibbles::Nibbles;
+pub use node_set::NodeSet;
 pub use partial::{HiddenNode, PartialTrie};
 pub use proof_node::NodeError;
 pub use prove::{prove, prove_many};
 pub use reader::{EmptyTrie, LeafVisitor, TrieReader};
 pub use records::RecordBuilder;
 pub use roots::{
-    encode_account, encode_word, ordered_root, slot_hash, state_root, storage_root, trie_root,
+    decode_account, decode_word, encode_account, encode_word, ordered_root, slot_hash, state_root, storage_root, trie_root,
 };
 pub use update::{Change, TrieUpdate, UpdateOptions, update};
 pub use verify::{ProofError, verify_proof};

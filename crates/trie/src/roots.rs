@@ -1,7 +1,10 @@
 //! The tries of the protocol: which keys they use and how their values are written.
 
 use alloy_rlp::Encodable;
-use zvm_core::{AccountInfo, Address, B256, EMPTY_ROOT, U256, keccak256};
+use zvm_core::{
+    AccountInfo, Address, B256, EMPTY_ROOT, U256, keccak256,
+    rlp::{Reader, RlpError},
+};
 
 use crate::RootBuilder;
 
@@ -105,6 +108,26 @@ pub fn encode_word(word: U256, out: &mut Vec<u8>) {
     word.encode(out);
 }
 
+/// The account and its storage root out of the value of a leaf: what [`encode_account`] appends.
+pub fn decode_account(leaf: &[u8]) -> Result<(AccountInfo, B256), RlpError> {
+    let mut reader = Reader::new(leaf);
+    let mut fields = reader.list("account")?;
+    reader.finish("account")?;
+    let (nonce, balance) = (fields.u64("nonce")?, fields.u256("balance")?);
+    let storage_root = fields.hash("storage root")?;
+    let code_hash = fields.hash("code hash")?;
+    fields.finish("account")?;
+    Ok((AccountInfo { nonce, balance, code_hash }, storage_root))
+}
+
+/// The word out of the value of a storage leaf: what [`encode_word`] appends.
+pub fn decode_word(leaf: &[u8]) -> Result<U256, RlpError> {
+    let mut reader = Reader::new(leaf);
+    let word = reader.u256("word")?;
+    reader.finish("word")?;
+    Ok(word)
+}
+
 impl RootBuilder {
     /// Adds an account under `hash`, the keccak-256 of its address.
     ///
@@ -137,6 +160,21 @@ mod tests {
         assert_eq!(storage_root([]), EMPTY_ROOT);
         assert_eq!(ordered_root::<Vec<u8>>(&[]), EMPTY_ROOT);
         assert_eq!(trie_root::<Vec<u8>, Vec<u8>>([]), EMPTY_ROOT);
+    }
+
+    #[test]
+    fn leaves_read_back() {
+        let info = AccountInfo { nonce: 300, balance: U256::from(7), code_hash: B256::ZERO };
+        let mut leaf = Vec::new();
+        encode_account(&info, EMPTY_ROOT, &mut leaf);
+        assert_eq!(decode_account(&leaf), Ok((info, EMPTY_ROOT)));
+        leaf.push(0);
+        assert!(decode_account(&leaf).is_err());
+        for word in [U256::from(1), U256::from(0x80), U256::MAX] {
+            let mut leaf = Vec::new();
+            encode_word(word, &mut leaf);
+            assert_eq!(decode_word(&leaf), Ok(word));
+        }
     }
 
     #[test]

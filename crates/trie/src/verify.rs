@@ -24,11 +24,29 @@ pub fn verify_proof<N: AsRef<[u8]>>(
     if root == EMPTY_ROOT && proof.is_empty() {
         return Ok(None);
     }
+    let mut count = 0;
+    let value = walk(root, key, |index, hash| {
+        count = index + 1;
+        listed(proof, index, hash)
+    })?;
+    match proof.len() - count {
+        0 => Ok(value),
+        left => Err(ProofError::Trailing { index: count, count: left }),
+    }
+}
+
+/// Goes from `root` towards `key` and finds its value. `node_of` gives the node at a place of the
+/// way, from 0, by its hash.
+pub(crate) fn walk<'n>(
+    root: B256,
+    key: B256,
+    mut node_of: impl FnMut(usize, B256) -> Result<&'n [u8], ProofError>,
+) -> Result<Option<&'n [u8]>, ProofError> {
     let mut path = Path { key, at: 0 };
     let mut index = 0;
-    let mut node = listed(proof, index, root)?;
+    let mut node = node_of(index, root)?;
     let mut is_below_extension = false;
-    let value = loop {
+    loop {
         let at_node = |error| ProofError::Node { index, error };
         let decoded = Node::decode(node, path.at).map_err(at_node)?;
         if is_below_extension && !matches!(decoded, Node::Branch { .. }) {
@@ -36,20 +54,16 @@ pub fn verify_proof<N: AsRef<[u8]>>(
         }
         is_below_extension = matches!(decoded, Node::Extension { .. });
         match decoded.step(&mut path) {
-            Next::End(value) => break value,
+            Next::End(value) => return Ok(value),
             Next::Inline(child) => node = child,
             Next::Hash(hash) => {
                 index += 1;
-                node = listed(proof, index, hash)?;
+                node = node_of(index, hash)?;
                 if node.len() < 32 {
                     return Err(ProofError::Node { index, error: NodeError::Short });
                 }
             }
         }
-    };
-    match proof.len() - (index + 1) {
-        0 => Ok(value),
-        count => Err(ProofError::Trailing { index: index + 1, count }),
     }
 }
 

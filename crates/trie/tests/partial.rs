@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use common::{Changes, MapTrie, changes, crowded_key};
 use proptest::{collection, prelude::*};
 use zvm_core::{B256, EMPTY_ROOT, keccak256};
-use zvm_trie::{HiddenNode, Nibbles, PartialTrie, ProofError, UpdateOptions, prove, trie_root};
+use zvm_trie::{
+    HiddenNode, Nibbles, NodeSet, PartialTrie, ProofError, UpdateOptions, prove, trie_root,
+};
 
 /// A trie with these leaves, and its root.
 fn whole(leaves: &Changes) -> (MapTrie, B256) {
@@ -70,6 +72,22 @@ proptest! {
         });
         let removals = removals.count();
         prop_assert!(change(&mut partial, &trie, &changes) <= removals);
+    }
+
+    #[test]
+    fn proofs_come_back_out_of_their_nodes(
+        before in changes(40),
+        keys in collection::vec(crowded_key(), 1..10),
+    ) {
+        let (trie, root) = whole(&before);
+        let mut nodes = NodeSet::default();
+        let proofs: Vec<_> = keys.iter().map(|key| prove(&trie, *key).unwrap()).collect();
+        for node in proofs.iter().flatten() {
+            nodes.insert(node.clone());
+        }
+        for (key, proof) in keys.iter().zip(proofs) {
+            prop_assert_eq!(nodes.proof(root, *key), Ok(proof));
+        }
     }
 
     #[test]
