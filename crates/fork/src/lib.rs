@@ -5,6 +5,16 @@
 //!
 //! Not here: execution (`zvm-evm`), and the databases of other zvm processes.
 
+mod proofs;
+mod recording;
 mod source;
+#[cfg(test)]
+mod testing;
+mod verified;
 
+pub use recording::{
+    Conflict, MergeError, Proven, Recorder, Recording, RecordingError, RecordingSize, Replay,
+    VerifyError,
+};
 pub use source::{Found, Origin, ProofRequest, Read, RemoteAccount, Source};
+pub use verified::Verified;

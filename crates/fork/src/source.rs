@@ -81,6 +81,17 @@ pub trait Source: Send + Sync {
     /// Answers all of `reads`, in their order and each with its kind of [`Found`], or none.
     fn fetch(&self, reads: &[Read]) -> Result<Vec<Found>, DbError>;
 
+    /// The answer to `read`, if it is known without asking anybody.
+    fn known(&self, read: &Read) -> Option<Found> {
+        let _ = read;
+        None
+    }
+
+    /// Makes `reads` known, as far as this source keeps answers. They may never be read.
+    fn prefetch(&self, reads: &[Read]) -> Result<(), DbError> {
+        self.fetch(reads).map(drop)
+    }
+
     /// Proofs as `eth_getProof` answers them, one for each of `requests`. Nothing in them is to be
     /// believed before it is checked against the state root.
     fn prove(&self, requests: &[ProofRequest]) -> Result<Vec<AccountProof>, DbError> {

@@ -1,0 +1,36 @@
+//! Recordings as files.
+
+use std::{fs, path::Path};
+
+use zvm_core::DbError;
+use zvm_state::disk::{io_error, write_whole};
+
+use super::{Recording, RecordingError, format::VERSION};
+
+/// The largest file that is read as a recording. A million slots with their proofs are below it.
+const RECORDING_BYTES_MAX: u64 = 4 << 30;
+
+impl Recording {
+    /// Reads a file. [`DbError::Corrupt`] names what is wrong with it, and where.
+    pub fn read(path: &Path) -> Result<Self, DbError> {
+        let fault = || io_error("read the recording", path);
+        let length = fs::metadata(path).map_err(fault())?.len();
+        if length > RECORDING_BYTES_MAX {
+            let what = format!("{length} bytes, expected {RECORDING_BYTES_MAX} at most");
+            return Err(DbError::Corrupt { path: path.to_owned(), what });
+        }
+        let bytes = fs::read(path).map_err(fault())?;
+        Self::decode(&bytes).map_err(|error| match error {
+            RecordingError::Version { found } if found > VERSION => {
+                let (found, known) = (found.into(), VERSION.into());
+                DbError::NewerFormat { path: path.to_owned(), found, known }
+            }
+            error => DbError::Corrupt { path: path.to_owned(), what: error.to_string() },
+        })
+    }
+
+    /// Writes a file, which has the old content or the new one whatever happens meanwhile.
+    pub fn write(&self, path: &Path) -> Result<(), DbError> {
+        write_whole(path, &self.encode())
+    }
+}

@@ -1,0 +1,103 @@
+//! Remembering what is read.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use zvm_core::{Address, DbError, Header, U256};
+use zvm_trie::AccountProof;
+
+use super::{Recording, RecordingSize};
+use crate::{Found, Origin, ProofRequest, Read, Source, proofs::prove_in_parts};
+
+/// Passes reads on and remembers the answers.
+///
+/// A source that answers the same read in two ways is refused: what came of it could not be
+/// replayed.
+pub struct Recorder {
+    inner: Arc<dyn Source>,
+    recording: Mutex<Recording>,
+}
+
+impl Recorder {
+    /// A recorder in front of `inner` that has seen nothing.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Source>) -> Self {
+        let recording = Mutex::new(Recording::new(inner.origin().clone()));
+        Self { inner, recording }
+    }
+
+    /// What has been read so far.
+    #[must_use]
+    pub fn recording(&self) -> Recording {
+        self.lock().clone()
+    }
+
+    /// How much has been read so far.
+    #[must_use]
+    pub fn size(&self) -> RecordingSize {
+        self.lock().size()
+    }
+
+    /// What has been read so far, with proofs of all accounts and slots, which are fetched and
+    /// checked now.
+    pub fn recording_with_proofs(&self) -> Result<Recording, DbError> {
+        let mut recording = self.recording();
+        let mut slots: BTreeMap<Address, Vec<U256>> = BTreeMap::new();
+        for read in recording.reads() {
+            match read {
+                Read::Account(address) => drop(slots.entry(address).or_default()),
+                Read::Slot(address, slot) => slots.entry(address).or_default().push(slot),
+                Read::Code(..) | Read::BlockHash(_) => {}
+            }
+        }
+        let requests: Vec<_> =
+            slots.into_iter().map(|(address, slots)| ProofRequest { address, slots }).collect();
+        for proof in prove_in_parts(&*self.inner, &requests)? {
+            let AccountProof { account_proof, storage_proof, .. } = proof;
+            let nodes = storage_proof.into_iter().flat_map(|slot| slot.proof);
+            account_proof.into_iter().chain(nodes).for_each(|node| recording.insert_node(node));
+        }
+        recording.verify().map_err(|error| DbError::Unproven {
+            endpoint: self.inner.name(),
+            what: error.to_string(),
+        })?;
+        Ok(recording)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Recording> {
+        // Every change of a recording is whole by itself.
+        self.recording.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Source for Recorder {
+    fn origin(&self) -> &Origin {
+        self.inner.origin()
+    }
+
+    fn name(&self) -> String {
+        self.inner.name()
+    }
+
+    fn fetch(&self, reads: &[Read]) -> Result<Vec<Found>, DbError> {
+        let found = self.inner.fetch(reads)?;
+        let mut recording = self.lock();
+        for (read, found) in reads.iter().zip(&found) {
+            recording.insert(*read, found).map_err(|conflict| DbError::Remote {
+                endpoint: self.inner.name(),
+                what: format!("two answers to one read: {conflict}"),
+            })?;
+        }
+        Ok(found)
+    }
+
+    fn prove(&self, requests: &[ProofRequest]) -> Result<Vec<AccountProof>, DbError> {
+        self.inner.prove(requests)
+    }
+
+    fn headers(&self, numbers: &[u64]) -> Result<Vec<Header>, DbError> {
+        self.inner.headers(numbers)
+    }
+}
