@@ -1,5 +1,6 @@
 //! What sets one chain apart from another: its number, when its hard forks come, its blobs.
 
+mod change;
 mod presets;
 
 use std::collections::BTreeMap;
@@ -8,6 +9,8 @@ use alloy_primitives::{Address, U256};
 use serde::{Deserialize, Serialize};
 
 use crate::{BlobParams, SpecId};
+
+pub use change::{ChainPoint, ChangedRule};
 
 /// The rules of a chain. JSON is the `config` of geth's `genesis.json`.
 ///

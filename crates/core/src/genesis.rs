@@ -16,6 +16,7 @@
 //! ```
 
 mod alloc;
+mod dev;
 
 pub use alloc::{Alloc, AllocAccount, Number, NumberTooLong, StorageWord, code};
 

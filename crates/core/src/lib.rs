@@ -50,7 +50,7 @@ pub use assemble::{Assembled, assemble};
 pub use batch::Batch;
 pub use block::{Block, Withdrawal};
 pub use block_env::{BlobParams, BlockEnv};
-pub use chain::ChainConfig;
+pub use chain::{ChainConfig, ChainPoint, ChangedRule};
 pub use database::{BlockId, Database, DbError, SnapshotId, StateBackend, VisitAccount, VisitSlot};
 pub use diff::{AccountDiff, DecodeDiffError, SlotDiff, StateDiff};
 pub use genesis::{EMPTY_REQUESTS_HASH, Genesis, INITIAL_BASE_FEE};

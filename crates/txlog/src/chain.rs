@@ -1,7 +1,8 @@
 //! A chain: which blocks are valid, and which of several branches counts.
 
 use zvm_core::{
-    Address, B256, Block, BlockId, ChainConfig, DbError, StateBackend, StateDiff, U256,
+    Address, B256, Block, BlockId, ChainConfig, ChainPoint, ChangedRule, DbError, StateBackend,
+    StateDiff, U256,
     genesis::{Genesis, state_of},
     map::B256Map,
 };
@@ -16,7 +17,7 @@ use zvm_evm::{
 use zvm_precompiles::MissingPrecompiles;
 use zvm_state::MemoryDb;
 
-use crate::{Log, LogError, LogStore, LogWriter, NewBlock};
+use crate::{Log, LogError, LogStore, LogWriter, NewBlock, rules};
 
 /// Invalid blocks that are remembered, at most.
 const INVALID_MAX: usize = 1024;
@@ -59,6 +60,12 @@ pub enum ChainError {
     /// The store has no first block.
     #[error("no chain here: there is no first block")]
     NoGenesis,
+    /// The store has blocks and not the rules of their chain.
+    #[error("the rules of the chain are not stored with it; a genesis.json gives them")]
+    NoConfig,
+    /// The rules given are not those of the blocks there are.
+    #[error(transparent)]
+    Rule(#[from] ChangedRule),
     /// The store has a first block already, and it is another one.
     #[error(
         "there is a chain here already, whose first block is {found}; this one's is {expected}"
@@ -110,16 +117,42 @@ impl From<DbError> for ChainError {
 }
 
 impl Chain {
-    /// The chain in `store`.
-    pub fn open(store: Box<dyn LogStore>, config: ChainConfig) -> Result<Self, ChainError> {
-        if Log::new(&*store).head()?.is_none() {
-            return Err(ChainError::NoGenesis);
+    /// The chain in `store`, by the rules that are stored with it.
+    pub fn open(store: Box<dyn LogStore>) -> Result<Self, ChainError> {
+        let log = Log::new(&*store);
+        log.head()?.ok_or(ChainError::NoGenesis)?;
+        let config = log.chain_config()?.ok_or(ChainError::NoConfig)?;
+        let mut chain = Self { config, store, invalid: B256Map::default(), evm: Evm::new() };
+        chain.resume()?;
+        Ok(chain)
+    }
+
+    /// The chain in `store`, which goes on by the rules `config` from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Rule`] if the blocks there are were judged by other rules, as far as those had
+    /// come. Where there is but the first block, all may change.
+    pub fn open_with(
+        mut store: Box<dyn LogStore>,
+        config: &ChainConfig,
+    ) -> Result<Self, ChainError> {
+        let log = Log::new(&*store);
+        let head = log.head()?.ok_or(ChainError::NoGenesis)?;
+        let used = log.chain_config()?;
+        if used.as_ref() != Some(config) {
+            if let Some(used) = used
+                && log.first()? != Some(head.number)
+            {
+                used.check_change(config, point(&log, head)?)?;
+            }
+            rules::write_config(&mut *store, config)?;
         }
-        Ok(Self { config, store, invalid: B256Map::default(), evm: Evm::new() })
+        Self::open(store)
     }
 
     /// A chain as `genesis` describes it, in an empty store. A store that has this first block
-    /// already is opened.
+    /// already is opened, see [`open_with`](Self::open_with).
     pub fn init(store: Box<dyn LogStore>, genesis: &Genesis) -> Result<Self, ChainError> {
         let alloc = state_of(&genesis.alloc);
         // Of nothing, whatever the store has by now.
@@ -130,7 +163,7 @@ impl Chain {
     }
 
     /// A chain that begins with the block `genesis`, whose state is what `alloc` makes of an empty
-    /// one. A store that has this first block already is opened.
+    /// one. A store that has this first block already is opened, see [`open_with`](Self::open_with).
     pub fn begin(
         mut store: Box<dyn LogStore>,
         config: ChainConfig,
@@ -143,7 +176,7 @@ impl Chain {
                 Some(found) if found != hash => {
                     Err(ChainError::OtherGenesis { found, expected: hash })
                 }
-                _ => Self::open(store, config),
+                _ => Self::open_with(store, &config),
             };
         }
         let (found, expected) = (genesis.header.state_root, store.root_after(alloc)?);
@@ -151,6 +184,8 @@ impl Chain {
             let source = InvalidBlock::StateRoot { found, expected };
             return Err(ChainError::invalid(hash, source));
         }
+        // Before the first block, so that no chain is without its rules.
+        rules::write_config(&mut *store, &config)?;
         LogWriter::new(&mut *store).commit(&NewBlock {
             block: genesis,
             hash,
@@ -161,7 +196,7 @@ impl Chain {
             tx_diffs: &[],
             diff: alloc,
         })?;
-        Self::open(store, config)
+        Self::open(store)
     }
 
     /// The rules of the chain.
@@ -211,7 +246,10 @@ impl Chain {
                 return Err(ChainError::invalid(hash, source.clone()));
             }
         }
-        if self.log().number(hash)?.is_some() {
+        // A known block can be better than the head where its branch was never tried to the end.
+        if let Some(total) = self.log().total_difficulty(hash)?
+            && !self.is_better(total)?
+        {
             return Ok(Imported::Known);
         }
         let (Some(parent), Some(before)) =
@@ -239,37 +277,18 @@ impl Chain {
         if consensus == Consensus::ProofOfStake {
             return Ok(Imported::Side);
         }
-        let best = self.total_difficulty(head.hash)?;
-        self.select_traced(hash, tracer)?;
-        if total > best && !self.config.is_pos(best) {
-            return Ok(Imported::Head);
+        let is_better = self.is_better(total)?;
+        match self.try_branch(hash, is_better, tracer)? {
+            true => Ok(Imported::Head),
+            false => Ok(Imported::Side),
         }
-        self.select(head.hash)?;
-        Ok(Imported::Side)
     }
 
-    /// Makes a known block the head: goes back to where its branch leaves the chain, and executes
-    /// the branch. If a block there is invalid, the head is again the one before.
-    ///
-    /// The store goes through every block on the way; a process that ends meanwhile leaves it at
-    /// one of them.
-    pub fn select(&mut self, hash: B256) -> Result<(), ChainError> {
-        self.select_traced(hash, &mut NoTracer)
-    }
-
-    /// [`select`](Self::select), with a tracer that watches the transactions of the branch.
-    pub fn select_traced<T: Tracer>(
-        &mut self,
-        hash: B256,
-        tracer: &mut T,
-    ) -> Result<(), ChainError> {
-        let (fork, branch) = self.branch_to(hash)?;
-        let abandoned = self.chain_after(fork)?;
-        self.unwind(fork)?;
-        let Err(error) = self.advance_all(&branch, tracer) else { return Ok(()) };
-        self.unwind(fork)?;
-        self.advance_all(&abandoned, &mut NoTracer)?;
-        Err(error)
+    /// Whether a branch of that total difficulty takes the place of the chain; by proof of stake none
+    /// does.
+    fn is_better(&self, total: U256) -> Result<bool, ChainError> {
+        let best = self.total_difficulty(self.head()?.hash)?;
+        Ok(total > best && !self.config.is_pos(best))
     }
 
     pub(crate) fn consensus_after(&self, total_difficulty: U256) -> Consensus {
@@ -288,7 +307,7 @@ impl Chain {
         ChainError::invalid(hash, source)
     }
 
-    fn block(&self, hash: B256) -> Result<Block, ChainError> {
+    pub(crate) fn block(&self, hash: B256) -> Result<Block, ChainError> {
         self.log().block(hash)?.ok_or(ChainError::UnknownBlock { hash })
     }
 
@@ -310,48 +329,12 @@ impl Chain {
         Ok(ancestors)
     }
 
-    /// The last block of the chain that is an ancestor of `hash`, and the blocks from there to
-    /// `hash`.
-    fn branch_to(&self, mut hash: B256) -> Result<(u64, Vec<B256>), ChainError> {
-        let mut branch = Vec::new();
-        loop {
-            let header = self.log().header(hash)?.ok_or(ChainError::UnknownBlock { hash })?;
-            if self.log().is_canonical(BlockId { number: header.number, hash })? {
-                branch.reverse();
-                return Ok((header.number, branch));
-            }
-            branch.push(hash);
-            hash = header.parent_hash;
-        }
-    }
-
-    /// The blocks of the chain after block `fork`.
-    fn chain_after(&self, fork: u64) -> Result<Vec<B256>, ChainError> {
-        let numbers = fork.saturating_add(1)..=self.head()?.number;
-        let hashes = numbers.filter_map(|number| self.log().canonical_hash(number).transpose());
-        Ok(hashes.collect::<Result<_, _>>()?)
-    }
-
-    fn unwind(&mut self, number: u64) -> Result<(), ChainError> {
-        if self.head()?.number != number {
-            self.store.unwind(number)?;
-        }
-        Ok(())
-    }
-
-    fn advance_all<T: Tracer>(
+    /// Executes a block on the head, whose child it is, and commits it.
+    pub(crate) fn advance<T: Tracer>(
         &mut self,
-        branch: &[B256],
+        block: &Block,
         tracer: &mut T,
     ) -> Result<(), ChainError> {
-        branch.iter().try_for_each(|hash| {
-            let block = self.block(*hash)?;
-            self.advance(&block, tracer)
-        })
-    }
-
-    /// Executes a block on the head, whose child it is, and commits it.
-    fn advance<T: Tracer>(&mut self, block: &Block, tracer: &mut T) -> Result<(), ChainError> {
         let hash = block.hash();
         let before = self.total_difficulty(block.header.parent_hash)?;
         let consensus = self.consensus_after(before);
@@ -411,5 +394,82 @@ impl Chain {
             return Err(InvalidBlock::StateRoot { found, expected }.into());
         }
         Ok((transactions.iter().map(|transaction| transaction.sender).collect(), executed))
+    }
+}
+
+/// How far the chain has come with `head`.
+fn point(log: &Log<'_>, head: BlockId) -> Result<ChainPoint, ChainError> {
+    let unknown = || ChainError::UnknownBlock { hash: head.hash };
+    let header = log.header(head.hash)?.ok_or_else(unknown)?;
+    let total_difficulty = log.total_difficulty(head.hash)?.ok_or_else(unknown)?;
+    Ok(ChainPoint { number: head.number, timestamp: header.timestamp, total_difficulty })
+}
+
+#[cfg(test)]
+mod tests {
+    use zvm_core::SpecId;
+    use zvm_state::FileDb;
+
+    use super::*;
+    use crate::BlockAttributes;
+
+    #[test]
+    fn a_chain_knows_its_rules_when_it_is_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = || Box::new(FileDb::open(folder.path()).unwrap());
+        let config = ChainConfig { shanghai_time: Some(100), ..ChainConfig::at(SpecId::PARIS) };
+        let genesis = Genesis {
+            config,
+            difficulty: Some(U256::ZERO),
+            gas_limit: Some(30_000_000),
+            ..Genesis::default()
+        };
+        assert!(matches!(Chain::open(store()), Err(ChainError::NoGenesis)));
+        drop(Chain::init(store(), &genesis).unwrap());
+
+        // Nothing was judged by the rules yet.
+        let london = ChainConfig { london_block: Some(1), ..genesis.config.clone() };
+        drop(Chain::open_with(store(), &london).unwrap());
+        drop(Chain::init(store(), &genesis).unwrap());
+
+        let mut chain = Chain::open(store()).unwrap();
+        assert_eq!(chain.config(), &genesis.config);
+        let attributes = BlockAttributes { timestamp: 99, ..BlockAttributes::default() };
+        chain.mine(&attributes, Vec::new()).unwrap();
+        drop(chain);
+        let Err(ChainError::Rule(changed)) = Chain::open_with(store(), &london) else {
+            panic!("expected a rule that has changed")
+        };
+        assert_eq!(changed.rule, "londonBlock");
+        assert_eq!(Chain::open(store()).unwrap().config(), &genesis.config);
+
+        // What is still to come may come at another time.
+        let later = ChainConfig { shanghai_time: Some(200), ..genesis.config.clone() };
+        drop(Chain::open_with(store(), &later).unwrap());
+        assert_eq!(Chain::open(store()).unwrap().config(), &later);
+    }
+
+    #[test]
+    fn a_log_without_rules_needs_to_be_told_them() {
+        let mut store = crate::Beside::new(MemoryDb::new());
+        let genesis = Genesis { config: ChainConfig::at(SpecId::LONDON), ..Genesis::default() };
+        let header = genesis.header(zvm_core::EMPTY_ROOT);
+        let block = Block { header, ..Block::default() };
+        let nothing = StateDiff::default();
+        let new = NewBlock {
+            block: &block,
+            hash: block.hash(),
+            total_difficulty: block.header.difficulty,
+            senders: &[],
+            receipts: &[],
+            start_diff: &nothing,
+            tx_diffs: &[],
+            diff: &nothing,
+        };
+        LogWriter::new(&mut store).commit(&new).unwrap();
+        let found = Chain::open(Box::new(store.clone()));
+        assert!(matches!(found, Err(ChainError::NoConfig)));
+        let chain = Chain::init(Box::new(store), &genesis).unwrap();
+        assert_eq!(chain.log().chain_config().unwrap(), Some(genesis.config));
     }
 }

@@ -74,6 +74,13 @@ pub enum LogError {
     #[error(transparent)]
     Proof(#[from] ProveError),
 
+    /// Rules of a chain that cannot be written down.
+    #[error("the rules of the chain cannot be stored: {what}")]
+    Rules {
+        /// Why.
+        what: String,
+    },
+
     /// A filter asks for more than it may; what there is up to there was given.
     #[error("{what}: the limit is {limit}; go on from block {next}")]
     Limit {

@@ -50,6 +50,8 @@ mod keys;
 mod log;
 mod mine;
 mod records;
+mod rules;
+mod select;
 mod store;
 #[cfg(any(test, feature = "test-support"))]
 pub mod testing;
