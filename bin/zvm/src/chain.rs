@@ -4,6 +4,8 @@ mod blocks;
 mod search;
 mod show;
 
+pub(crate) use show::{print, receipt_json};
+
 use std::process::ExitCode;
 
 use clap::Subcommand;

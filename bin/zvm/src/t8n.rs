@@ -31,6 +31,10 @@ pub(crate) struct T8nArgs {
     /// Transactions: a JSON file, a file with the RLP of their list as a JSON string, or stdin
     #[arg(long = "input.txs", value_name = "FILE", default_value = "txs.json")]
     txs: String,
+    /// Blob parameters in place of those of the hard fork: a JSON file with target, max and
+    /// baseFeeUpdateFraction, or stdin
+    #[arg(long = "input.blobParams", value_name = "FILE")]
+    blob_params: Option<String>,
     /// Where the accounts afterwards go: a file, stdout or stderr
     #[arg(long = "output.alloc", value_name = "FILE", default_value = "alloc.json")]
     output_alloc: String,
@@ -61,11 +65,24 @@ pub(crate) struct T8nArgs {
     #[arg(long)]
     trace: bool,
     /// Show memory in traces
-    #[arg(long = "trace.memory")]
+    #[arg(long = "trace.memory", overrides_with = "no_memory")]
     trace_memory: bool,
+    /// Show no memory in traces, as is the default
+    #[arg(long = "trace.nomemory", id = "no_memory", overrides_with = "trace_memory")]
+    _no_memory: bool,
+    /// Show no stack in traces
+    #[arg(long = "trace.nostack")]
+    trace_no_stack: bool,
     /// Show return data in traces
-    #[arg(long = "trace.returndata")]
+    #[arg(long = "trace.returndata", overrides_with = "no_return_data")]
     trace_return_data: bool,
+    /// Show no return data in traces, as is the default
+    #[arg(
+        long = "trace.noreturndata",
+        id = "no_return_data",
+        overrides_with = "trace_return_data"
+    )]
+    _no_return_data: bool,
 }
 
 /// A failure with the exit code that the makers of `t8n` gave it.
@@ -104,7 +121,8 @@ pub(crate) fn run(args: &T8nArgs) -> ExitCode {
 }
 
 fn execute(args: &T8nArgs) -> Result<(), Failure> {
-    let from_stdin = [&args.alloc, &args.env, &args.txs].iter().any(|name| *name == STDIN);
+    let inputs = [&args.alloc, &args.env, &args.txs].into_iter().chain(&args.blob_params);
+    let from_stdin = inputs.into_iter().any(|name| name == STDIN);
     let stdin: Document = match from_stdin {
         true => {
             let text = Source::path(Path::new("-")).map_err(Failure::io)?.text;
@@ -122,15 +140,26 @@ fn execute(args: &T8nArgs) -> Result<(), Failure> {
     let alloc = read(&args.alloc, text(stdin.alloc), "alloc")?;
     let env = read(&args.env, text(stdin.env), "env")?;
     let txs = read(&args.txs, text(stdin.txs.or(stdin.txs_rlp)), "txs")?;
+    let blob_params = match &args.blob_params {
+        Some(name) => Some(read(name, text(stdin.blob_params), "blobParams")?),
+        None => None,
+    };
     fs::create_dir_all(&args.basedir).map_err(Failure::io)?;
     let rules = Rules {
         fork: args.fork.clone(),
         chain_id: args.chain_id,
         reward: u128::try_from(args.reward).ok().map(U256::from),
         traces: args.trace.then(|| args.basedir.clone()),
-        shows: Shows { memory: args.trace_memory, return_data: args.trace_return_data },
+        shows: Shows {
+            memory: args.trace_memory,
+            no_stack: args.trace_no_stack,
+            return_data: args.trace_return_data,
+        },
     };
-    let done = transition(Inputs { alloc: &alloc, env: &env, txs: &txs }, &rules)?;
+    let done = transition(
+        Inputs { alloc: &alloc, env: &env, txs: &txs, blob_params: blob_params.as_deref() },
+        &rules,
+    )?;
     let mut streams = [(STDOUT, Map::new()), (STDERR, Map::new())];
     let outputs = [
         ("alloc", Some(&args.output_alloc), done.alloc),

@@ -1,8 +1,9 @@
 //! `zvm tx`: transactions as they are sent, signed and read.
 
+mod send;
+
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 use zvm::SpecId;
@@ -17,6 +18,8 @@ pub(crate) enum TxCommand {
     Sign(SignArgs),
     /// Show a signed transaction: its fields, its hash, its sender
     Decode(DecodeArgs),
+    /// Put a transaction into a new block of a chain, and show its receipt
+    Send(send::SendArgs),
 }
 
 impl TxCommand {
@@ -24,6 +27,7 @@ impl TxCommand {
         match self {
             Self::Sign(args) => sign(args),
             Self::Decode(args) => decode(&args),
+            Self::Send(args) => send::send(&args),
         }
     }
 }
@@ -44,7 +48,7 @@ pub(crate) struct SignArgs {
 #[derive(Debug, Args)]
 pub(crate) struct KeyArgs {
     /// File with the private key: 64 hex digits, or a keystore (Web3 version 3, EIP-2335)
-    #[arg(long, value_name = "FILE", required_unless_present = "key_env")]
+    #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
     /// Environment variable with the private key, 64 hex digits
     #[arg(long, value_name = "NAME", conflicts_with = "key_file")]
@@ -64,7 +68,8 @@ impl KeyArgs {
             let text = variable(name)?;
             return zvm_keys::from_hex(&text).map_err(|error| usage(format!("{name}: {error}")));
         }
-        let path = self.key_file.as_deref().context("--key-file or --key-env is needed")?;
+        let needed = || usage("--key-file or --key-env is needed");
+        let path = self.key_file.as_deref().ok_or_else(needed)?;
         let password = self.password()?;
         zvm_keys::from_file(path, || password).map_err(|error| {
             let name = path.display();
@@ -126,10 +131,7 @@ pub(crate) struct DecodeArgs {
 
 fn decode(args: &DecodeArgs) -> anyhow::Result<ExitCode> {
     let source = Source::argument("HEX", &args.transaction)?;
-    let bytes = value::hex(source.text.trim())
-        .map_err(|error| usage(format!("{}: {error}", source.name)))?;
-    let signed = SignedTransaction::decode_2718(&bytes)
-        .map_err(|error| usage(format!("{}: not a transaction: {error}", source.name)))?;
+    let signed = signed(&source)?;
     let spec: SpecId = args.spec.spec;
     let sender = signed
         .sender(spec)
@@ -148,4 +150,12 @@ fn decode(args: &DecodeArgs) -> anyhow::Result<ExitCode> {
     }
     out.finish()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads a signed transaction from hex digits.
+fn signed(source: &Source) -> anyhow::Result<SignedTransaction> {
+    let bytes = value::hex(source.text.trim())
+        .map_err(|error| usage(format!("{}: {error}", source.name)))?;
+    SignedTransaction::decode_2718(&bytes)
+        .map_err(|error| usage(format!("{}: not a transaction: {error}", source.name)))
 }

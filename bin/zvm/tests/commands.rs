@@ -448,6 +448,77 @@ fn a_block_is_executed_on_a_state_that_is_given_whole() {
 }
 
 #[test]
+fn t8n_traces_show_what_is_asked_for() {
+    let place = Place::new();
+    let input = t8n_input(&format!(r#""4": "0x{}""#, "44".repeat(32)));
+    let arguments = ["t8n", "--input.alloc=stdin", "--input.env=stdin", "--input.txs=stdin"];
+    let first = |shows: &[&str]| {
+        let rules = ["--output.basedir=out", "--state.fork=London", "--trace"];
+        let run = place.run_with_stdin(&[&arguments[..], &rules, shows].concat(), &input);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+        let mut files = std::fs::read_dir(place.path().join("out")).unwrap();
+        let trace = files.find_map(|file| {
+            let path = file.unwrap().path();
+            path.file_name()?
+                .to_str()?
+                .starts_with("trace-0-")
+                .then(|| std::fs::read_to_string(path).unwrap())
+        });
+        let trace = trace.unwrap();
+        let step: serde_json::Value = serde_json::from_str(trace.lines().nth(1).unwrap()).unwrap();
+        (step["stack"].clone(), step.get("memory").is_some(), step.get("returnData").is_some())
+    };
+    let stack = serde_json::json!(["0x4"]);
+    let null = serde_json::Value::Null;
+    assert_eq!(first(&[]), (stack.clone(), false, false));
+    assert_eq!(first(&["--trace.memory", "--trace.returndata"]), (stack.clone(), true, true));
+    assert_eq!(first(&["--trace.nostack"]), (null, false, false));
+    let twice =
+        ["--trace.memory", "--trace.nomemory", "--trace.returndata", "--trace.noreturndata"];
+    assert_eq!(first(&twice), (stack.clone(), false, false));
+    let twice = ["--trace.nomemory", "--trace.memory"];
+    assert_eq!(first(&twice), (stack, true, false));
+}
+
+#[test]
+fn t8n_takes_blob_parameters_in_place_of_those_of_the_fork() {
+    let place = Place::new();
+    let mut input: serde_json::Value = serde_json::from_str(&t8n_input("")).unwrap();
+    input["txs"] = serde_json::json!([]);
+    for (field, value) in [
+        ("currentRandom", "0x0"),
+        ("parentBeaconBlockRoot", &format!("0x{}", "00".repeat(32))),
+        ("parentExcessBlobGas", "0x0"),
+        ("parentBlobGasUsed", "0xc0000"),
+        ("parentBaseFee", "0x7"),
+    ] {
+        input["env"][field] = value.into();
+    }
+    input["env"]["withdrawals"] = serde_json::json!([]);
+    let excess = |more: &[&str], input: &serde_json::Value| {
+        let arguments = ["t8n", "--input.alloc=stdin", "--input.env=stdin", "--input.txs=stdin"];
+        let outputs = ["--output.alloc=", "--output.result=stdout", "--state.fork=Cancun"];
+        let arguments = [&arguments[..], &outputs, more].concat();
+        let run = place.run_with_stdin(&arguments, &input.to_string());
+        match run.code {
+            0 => Ok(run.json()["result"]["currentExcessBlobGas"].clone()),
+            code => Err(code),
+        }
+    };
+    // Six blobs: three above the target of Cancun, one above that which is given.
+    assert_eq!(excess(&[], &input), Ok("0x60000".into()));
+    let params =
+        serde_json::json!({"target": "0x5", "max": 10, "baseFeeUpdateFraction": "0x32f0ed"});
+    place.write("blobs.json", params.to_string());
+    assert_eq!(excess(&["--input.blobParams=blobs.json"], &input), Ok("0x20000".into()));
+    assert_eq!(excess(&["--input.blobParams=stdin"], &input), Err(10));
+    input["blobParams"] = params;
+    assert_eq!(excess(&["--input.blobParams=stdin"], &input), Ok("0x20000".into()));
+    place.write("blobs.json", r#"{"target": 5}"#);
+    assert_eq!(excess(&["--input.blobParams=blobs.json"], &input), Err(10));
+}
+
+#[test]
 fn t8n_fails_with_the_codes_of_its_makers() {
     let place = Place::new();
     let run = |fork: &str, input: &str| {

@@ -28,6 +28,9 @@ pub use output::Transition;
 use output::{Included, Outcome};
 use transactions::Source;
 
+/// The forks that may come with blob parameters of their own; whichever is in force has those given.
+const BLOB_FORKS: [&str; 5] = ["cancun", "prague", "osaka", "bpo1", "bpo2"];
+
 /// What to execute by.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -49,6 +52,8 @@ pub struct Rules {
 pub struct Shows {
     /// Memory at each step.
     pub memory: bool,
+    /// No stack.
+    pub no_stack: bool,
     /// Return data at each step.
     pub return_data: bool,
 }
@@ -62,6 +67,8 @@ pub struct Inputs<'a> {
     pub env: &'a str,
     /// Transactions: a list of objects, or the RLP of a list as a string of hex digits.
     pub txs: &'a str,
+    /// Blob parameters in place of those of the fork: `target`, `max` and `baseFeeUpdateFraction`.
+    pub blob_params: Option<&'a str>,
 }
 
 /// All inputs in one document, as they come by standard input.
@@ -76,6 +83,8 @@ pub struct Document {
     pub txs: Option<Box<RawValue>>,
     /// The RLP of a list of transactions.
     pub txs_rlp: Option<Box<RawValue>>,
+    /// See [`Inputs::blob_params`].
+    pub blob_params: Option<Box<RawValue>>,
 }
 
 /// Why there is no transition.
@@ -166,6 +175,12 @@ pub fn transition(inputs: Inputs<'_>, rules: &Rules) -> Result<Transition, T8nEr
         _ => return Err(T8nError::Fork { fork: rules.fork.clone() }),
     };
     chain.chain_id = rules.chain_id;
+    if let Some(given) = inputs.blob_params {
+        let given = env::blob_params(given)?;
+        for fork in BLOB_FORKS {
+            chain.blob_schedule.insert(fork.to_owned(), given);
+        }
+    }
     let is_pos = chain.terminal_total_difficulty.is_some();
     let consensus = if is_pos { Consensus::ProofOfStake } else { Consensus::ProofOfWork };
     let sources = transactions::read(inputs.txs, &chain, spec)?;
@@ -224,6 +239,9 @@ fn execute(
                 let mut trace = Eip3155::new(file, executor.config().spec());
                 if rules.shows.memory {
                     trace = trace.with_memory();
+                }
+                if rules.shows.no_stack {
+                    trace = trace.without_stack();
                 }
                 if rules.shows.return_data {
                     trace = trace.with_return_data();

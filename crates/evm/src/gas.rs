@@ -23,7 +23,7 @@ pub(crate) const NEW_AUTHORIZATION: u64 = 25_000;
 /// EIP-7702: base cost of an authorisation; the rest is refunded for an account that exists.
 pub(crate) const AUTHORIZATION_BASE: u64 = 12_500;
 /// EIP-7825: most gas a transaction may buy.
-pub(crate) const TRANSACTION_GAS_CAP: u64 = 1 << 24;
+pub const TRANSACTION_GAS_CAP: u64 = 1 << 24;
 /// EIP-4844: gas of one blob.
 pub(crate) const BLOB: u64 = 1 << 17;
 

@@ -28,6 +28,7 @@ pub use config::{Checks, Config};
 pub use disasm::{Instruction, disassemble};
 pub use error::{ExecError, InvalidTransaction};
 pub use evm::{Evm, Message};
+pub use gas::TRANSACTION_GAS_CAP;
 pub use outcome::{Executed, Halt, Outcome, SuccessReason};
 pub use tracer::{CallEnd, CallKind, CallStart, NoTracer, Step, StepEnd, Tracer};
 pub use transaction::Requirements;

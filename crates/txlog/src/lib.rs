@@ -66,7 +66,7 @@ pub use error::LogError;
 pub use events::{Event, EventFilter, EventLimits, Events};
 pub use history::{Appearance, HistoryPage, Roles};
 pub use log::{Log, MinedTransaction};
-pub use mine::{BlockAttributes, Mined, Rejected};
+pub use mine::{BlockAttributes, Mined, NextBlock, Rejected};
 pub use store::{Beside, LogStore};
 pub use verify::{FaultKind, LogPart, Senders, Verified, VerifyError};
 pub use writer::{LogWriter, NewBlock};

@@ -1,7 +1,8 @@
 //! Look-ups.
 
 use zvm_core::{
-    Address, B256, Block, BlockId, DbError, Header, Receipt, SignedTransaction, StateDiff, U256,
+    Address, B256, Block, BlockId, DbError, Header, Receipt, ReceiptOutcome, SignedTransaction,
+    StateDiff, TxKind, U256,
 };
 use zvm_state::kv::{
     KvReader, Order, Table,
@@ -44,6 +45,25 @@ pub struct MinedTransaction {
     pub gas_used: u64,
     /// Number of logs of the block before its own.
     pub first_log: u32,
+}
+
+impl MinedTransaction {
+    /// Whether it succeeded; `None` before Byzantium, whose receipts do not tell.
+    #[must_use]
+    pub fn succeeded(&self) -> Option<bool> {
+        match self.receipt.outcome {
+            ReceiptOutcome::Status(success) => Some(success),
+            ReceiptOutcome::Root(_) => None,
+        }
+    }
+
+    /// Where the contract is that it was to create; `None` if there is surely none.
+    #[must_use]
+    pub fn created(&self) -> Option<Address> {
+        let body = &self.transaction.body;
+        let is_created = body.to == TxKind::Create && self.succeeded() != Some(false);
+        is_created.then(|| self.sender.create(body.nonce))
+    }
 }
 
 impl<'a> Log<'a> {

@@ -1,15 +1,21 @@
 //! Making blocks.
 
-use zvm_core::{Address, B256, Block, BlockId, Bytes, SenderError, SignedTransaction, Withdrawal};
+use zvm_core::{
+    Address, B256, Block, BlockId, Bytes, Header, SenderError, SignedTransaction, SpecId, U256,
+    Withdrawal,
+};
 use zvm_evm::{
-    InvalidTransaction, NoTracer,
+    Config, InvalidTransaction, NoTracer, TRANSACTION_GAS_CAP,
     block::{
-        BlockContext, BlockError, BlockExecutor, child_of, requests_hash, transactions_root,
-        validate_body, validate_header, withdrawals_root,
+        self, BlockContext, BlockError, BlockExecutor, Consensus, child_of, requests_hash,
+        transactions_root, validate_body, validate_header, withdrawals_root,
     },
 };
 
 use crate::{Chain, ChainError};
+
+/// What transactions usually offer the maker of a block: 1 gwei per gas.
+const TIP: U256 = U256::from_limbs([1_000_000_000, 0, 0, 0]);
 
 /// What the maker of a block decides, beside its transactions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +34,15 @@ pub struct BlockAttributes {
     pub withdrawals: Vec<Withdrawal>,
     /// Root of the parent's beacon block; from Cancun on.
     pub parent_beacon_root: B256,
+}
+
+/// The block that will follow the head, before anything is in it.
+#[derive(Clone, Debug)]
+pub struct NextBlock {
+    /// Its header so far: number, time, gas limit, base fee.
+    pub header: Header,
+    /// The rules that its transactions are executed by.
+    pub config: Config,
 }
 
 /// A block that was made.
@@ -50,7 +65,43 @@ pub enum Rejected {
     Invalid(#[from] InvalidTransaction),
 }
 
+impl NextBlock {
+    /// The most gas that one of its transactions can have.
+    #[must_use]
+    pub fn gas_max(&self) -> u64 {
+        let is_capped = self.config.spec().has(SpecId::OSAKA);
+        self.header.gas_limit.min(if is_capped { TRANSACTION_GAS_CAP } else { u64::MAX })
+    }
+
+    /// Most wei per gas, and how much of it for the maker at most, with which a transaction waits
+    /// neither long nor in vain: 1 gwei above twice the base fee.
+    #[must_use]
+    pub fn usual_fees(&self) -> (U256, U256) {
+        let base_fee = U256::from(self.header.base_fee_per_gas.unwrap_or(0));
+        (base_fee * U256::from(2) + TIP, TIP)
+    }
+}
+
 impl Chain {
+    /// The block that `attributes` make after the head, before anything is in it.
+    ///
+    /// # Errors
+    ///
+    /// If the attributes break a rule.
+    pub fn next_block(&self, attributes: &BlockAttributes) -> Result<NextBlock, ChainError> {
+        let Begun { header, consensus, .. } = self.begin_block(attributes)?;
+        let config = block::config(&self.config, consensus, header.number, header.timestamp)?;
+        Ok(NextBlock { header, config })
+    }
+
+    /// The rules by which the transactions of a known block were executed.
+    pub fn rules_of(&self, hash: B256) -> Result<Config, ChainError> {
+        let header = self.log().header(hash)?.ok_or(ChainError::UnknownBlock { hash })?;
+        let before = self.total_difficulty(hash)?.saturating_sub(header.difficulty);
+        let consensus = self.consensus_after(before);
+        Ok(block::config(&self.config, consensus, header.number, header.timestamp)?)
+    }
+
     /// Makes a block of those `transactions` that can be executed one after the other, and makes it
     /// the head. On a chain of proof of work it has no seal.
     ///
@@ -62,29 +113,13 @@ impl Chain {
         attributes: &BlockAttributes,
         transactions: Vec<SignedTransaction>,
     ) -> Result<Mined, ChainError> {
-        let head = self.head()?;
-        let unknown = ChainError::UnknownBlock { hash: head.hash };
-        let parent = self.log().header(head.hash)?.ok_or(unknown)?;
-        let before = self.total_difficulty(head.hash)?;
-        let consensus = self.consensus_after(before);
-
-        let mut header = child_of(&self.config, consensus, &parent, attributes.timestamp);
-        header.beneficiary = attributes.beneficiary;
-        header.gas_limit = attributes.gas_limit.unwrap_or(header.gas_limit);
-        header.mix_hash = attributes.prevrandao;
-        header.extra_data = attributes.extra_data.clone();
-        if let Some(root) = &mut header.parent_beacon_block_root {
-            *root = attributes.parent_beacon_root;
-        }
-        let refused = |source| ChainError::invalid(header.hash(), source);
-        validate_header(&self.config, consensus, &header, &parent).map_err(refused)?;
-
+        let Begun { mut header, consensus, before } = self.begin_block(attributes)?;
         let store = &*self.store;
         let context = BlockContext {
             chain: &self.config,
             consensus,
             env: header.env(),
-            parent_hash: head.hash,
+            parent_hash: header.parent_hash,
             parent_beacon_root: header.parent_beacon_block_root,
             db: store,
             root_after: Some(&|diff| store.root_after(diff)),
@@ -127,6 +162,35 @@ impl Chain {
         self.commit(&block, hash, before, &senders, &executed)?;
         Ok(Mined { id: BlockId { number: block.header.number, hash }, rejected })
     }
+
+    /// The header of the block that `attributes` make after the head, and what it follows from.
+    fn begin_block(&self, attributes: &BlockAttributes) -> Result<Begun, ChainError> {
+        let head = self.head()?;
+        let unknown = ChainError::UnknownBlock { hash: head.hash };
+        let parent = self.log().header(head.hash)?.ok_or(unknown)?;
+        let before = self.total_difficulty(head.hash)?;
+        let consensus = self.consensus_after(before);
+
+        let mut header = child_of(&self.config, consensus, &parent, attributes.timestamp);
+        header.beneficiary = attributes.beneficiary;
+        header.gas_limit = attributes.gas_limit.unwrap_or(header.gas_limit);
+        header.mix_hash = attributes.prevrandao;
+        header.extra_data = attributes.extra_data.clone();
+        if let Some(root) = &mut header.parent_beacon_block_root {
+            *root = attributes.parent_beacon_root;
+        }
+        let refused = |source| ChainError::invalid(header.hash(), source);
+        validate_header(&self.config, consensus, &header, &parent).map_err(refused)?;
+        Ok(Begun { header, consensus, before })
+    }
+}
+
+/// A block in the making.
+struct Begun {
+    header: Header,
+    consensus: Consensus,
+    /// Total difficulty of the parent.
+    before: U256,
 }
 
 /// A block in the making that cannot be made.
@@ -142,7 +206,7 @@ fn failed(error: BlockError) -> ChainError {
 #[cfg(test)]
 mod tests {
     use zvm_core::{
-        ChainConfig, ReceiptOutcome, SigningKey, SpecId, TxKind, TxType, U256, UnsignedTransaction,
+        ChainConfig, ReceiptOutcome, SigningKey, TxKind, TxType, UnsignedTransaction,
         genesis::{AllocAccount, Genesis},
     };
     use zvm_state::MemoryDb;

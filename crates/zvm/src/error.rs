@@ -1,8 +1,9 @@
 //! What can go wrong between a caller and a contract.
 
-use zvm_core::{Address, Bytes, DbError};
+use zvm_core::{Address, B256, Bytes, DbError, SenderError, U256, rlp::RlpError};
 use zvm_evm::{ExecError, Executed, Halt, InvalidTransaction, Outcome};
 use zvm_precompiles::MissingPrecompiles;
+use zvm_txlog::{ChainError, LogError};
 
 use crate::RevertReason;
 
@@ -50,6 +51,32 @@ pub enum Error {
         number: u64,
     },
 
+    /// A signature that tells no sender.
+    #[error("invalid transaction: {0}")]
+    Sender(#[from] SenderError),
+
+    /// Bytes that are no transaction.
+    #[error("not a transaction: {0}")]
+    Rlp(#[from] RlpError),
+
+    /// A transaction with this nonce waits, and is replaced for higher fees only.
+    #[error(
+        "{pending} waits with this nonce; to replace it takes a fee cap of {needed} wei per gas and \
+         a tip of {needed_tip}"
+    )]
+    Underpriced {
+        /// The transaction that waits.
+        pending: B256,
+        /// The fee cap that replaces it.
+        needed: U256,
+        /// The tip that replaces it.
+        needed_tip: U256,
+    },
+
+    /// A block that cannot be made or imported, or a chain that cannot be opened.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+
     /// The database failed; nothing changed.
     #[error(transparent)]
     Database(#[from] DbError),
@@ -78,6 +105,15 @@ impl Error {
                 Err(Self::Revert { reason, executed: Box::new(executed) })
             }
             Outcome::Halt(halt) => Err(Self::Halt { halt, executed: Box::new(executed) }),
+        }
+    }
+}
+
+impl From<LogError> for Error {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Database(error) => Self::Database(error),
+            error => Self::Chain(error.into()),
         }
     }
 }

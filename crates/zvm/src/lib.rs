@@ -54,10 +54,57 @@
 //! * **Blocks stand still.** Number and time are whatever [`Zvm::block_mut`] made them.
 //! * [`Zvm::execute`] takes a whole [`Transaction`] and applies every rule of consensus to it.
 //!
-//! Not here: blocks and networks. The command line is `zvm-cli`, the machine alone is `zvm-evm`.
+//! # Blocks
+//!
+//! Where it matters that blocks follow each other, that gas is paid and that transactions are signed,
+//! [`ChainZvm`] takes the place of [`Zvm`]: transactions wait until a block is mined, and have
+//! receipts. Calls and types are the same. Choose [`Zvm`] to try out contracts, and [`ChainZvm`] to
+//! see them as they will live on a chain.
+//!
+#![cfg_attr(feature = "sol", doc = "```")]
+#![cfg_attr(not(feature = "sol"), doc = "```ignore")]
+//! use zvm::{ChainZvm, Genesis, SigningKey, U256, decode_events, hex, sol};
+//!
+//! sol! {
+//!     function increment();
+//!     function number() returns (uint256);
+//!     event Changed(address indexed by, uint256 from, uint256 to);
+//! }
+//! # const COUNTER: &str = include_str!("../../../contracts/artifacts/Counter.json");
+//! # let artifact: serde_json::Value = serde_json::from_str(COUNTER)?;
+//! # let mut initcode = hex::decode(artifact["bytecode"].as_str().unwrap())?;
+//! # initcode.extend([0; 32]);
+//!
+//! // The latest rules, and an account with ether. A genesis.json does as well:
+//! // serde_json::from_str::<Genesis>(&text)?
+//! let alice = SigningKey::new(&[0xa1; 32])?;
+//! let ether = U256::from(10).pow(U256::from(18));
+//! let mut chain = ChainZvm::memory(&Genesis::dev([(alice.address(), ether)]))?;
+//!
+//! // Nothing happens until a block is mined; then both happen in it, by nonce.
+//! let (_, counter) = chain.from(&alice).deploy(initcode)?;
+//! let hash = chain.send(&alice, counter, incrementCall {})?;
+//! assert!(chain.receipt(hash)?.is_none());
+//! let block = chain.mine()?;
+//! assert_eq!(block.transactions.len(), 2);
+//!
+//! let mined = chain.receipt(hash)?.expect("it was mined");
+//! assert_eq!((mined.block, mined.succeeded()), (block.id, Some(true)));
+//! assert_eq!(decode_events::<Changed>(&mined.receipt.logs)[0].to, U256::from(1));
+//! assert_eq!(chain.call(counter, numberCall {})?, U256::from(1));
+//!
+//! // Gas is paid for, at a price that follows demand.
+//! assert!(chain.balance(alice.address())? < ether);
+//! let header = chain.block(1)?.expect("just mined").header;
+//! assert_eq!((header.timestamp, header.base_fee_per_gas), (12, Some(875_000_000)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Not here: networks. The command line is `zvm-cli`, the machine alone is `zvm-evm`.
 
 mod builder;
 mod calldata;
+mod chain;
 #[cfg(all(doctest, feature = "sol"))]
 mod docs;
 mod error;
@@ -69,20 +116,26 @@ mod zvm;
 #[cfg(feature = "sol")]
 pub use alloy_sol_types;
 pub use zvm_core::{
-    Account, AccountDiff, AccountInfo, Address, B256, BlockEnv, BlockId, Bytes, ChainConfig,
-    Database, DbError, Log, LogData, SlotDiff, SnapshotId, SpecId, StateBackend, StateDiff,
-    Transaction, TxKind, TxType, U256, UnknownSpec, address, b256, bytes, hex, keccak256, uint,
+    Account, AccountDiff, AccountInfo, Address, B256, Block, BlockEnv, BlockId, Bytes, ChainConfig,
+    Database, DbError, Genesis, Header, Log, LogData, SenderError, SignedTransaction, SigningKey,
+    SlotDiff, SnapshotId, SpecId, StateBackend, StateDiff, Transaction, TxKind, TxType, U256,
+    UnknownSpec, UnsignedTransaction, address, b256, bytes, genesis, hex, keccak256, uint,
 };
 pub use zvm_evm::{
     Executed, Halt, InvalidTransaction, NoTracer, Outcome, SuccessReason, Tracer, tracers,
 };
 pub use zvm_state::DatabaseConfig;
+pub use zvm_txlog::{BlockAttributes, Chain, ChainError, MinedTransaction, NextBlock, Rejected};
 
 pub use builder::Builder;
 pub use calldata::{Calldata, Raw};
+pub use chain::{ChainRequest, ChainZvm, MinedBlock};
 pub use error::Error;
 pub use receipt::Receipt;
+#[cfg(feature = "sol")]
+pub use receipt::decode_events;
 pub use request::Request;
+use request::answer;
 pub use revert::RevertReason;
 pub use zvm::{DEFAULT_SENDER, Zvm};
 

@@ -18,8 +18,15 @@ impl<R> Receipt<R> {
     #[cfg(feature = "sol")]
     #[must_use]
     pub fn events<E: alloy_sol_types::SolEvent>(&self) -> Vec<E> {
-        self.executed.logs.iter().filter_map(|log| E::decode_log_data(&log.data).ok()).collect()
+        decode_events(&self.executed.logs)
     }
+}
+
+/// The events of type `E` among `logs`, in order, from whichever contract.
+#[cfg(feature = "sol")]
+#[must_use]
+pub fn decode_events<E: alloy_sol_types::SolEvent>(logs: &[zvm_core::Log]) -> Vec<E> {
+    logs.iter().filter_map(|log| E::decode_log_data(&log.data).ok()).collect()
 }
 
 impl<R> Deref for Receipt<R> {

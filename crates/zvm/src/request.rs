@@ -1,12 +1,9 @@
 //! One execution with its particulars: who sends, how much wei, how much gas, who watches.
 
 use zvm_core::{Address, BlockEnv, Bytes, Database, SpecId, Transaction, TxKind, U256};
-use zvm_evm::{Checks, Executed, Message, NoTracer, Tracer};
+use zvm_evm::{Checks, Executed, Message, NoTracer, TRANSACTION_GAS_CAP, Tracer};
 
 use crate::{Calldata, Error, Raw, Receipt, Zvm};
-
-/// EIP-7825: most gas a transaction may carry.
-const TX_GAS_LIMIT_CAP: u64 = 1 << 24;
 
 /// What [`Zvm::from`] leads to: set what differs from the default, then act.
 ///
@@ -163,7 +160,7 @@ impl<'a, T: Tracer> Request<'a, T> {
                 &*past
             }
         };
-        let gas_cap = if config.spec().has(SpecId::OSAKA) { TX_GAS_LIMIT_CAP } else { u64::MAX };
+        let gas_cap = if config.spec().has(SpecId::OSAKA) { TRANSACTION_GAS_CAP } else { u64::MAX };
         let tx = Transaction {
             sender: self.from,
             nonce: db.account(self.from)?.map_or(0, |account| account.nonce),
@@ -182,7 +179,7 @@ impl<'a, T: Tracer> Request<'a, T> {
 }
 
 /// Reads what a call returned.
-fn answer<C: Calldata>(to: Address, executed: &Executed) -> Result<C::Return, Error> {
+pub(crate) fn answer<C: Calldata>(to: Address, executed: &Executed) -> Result<C::Return, Error> {
     C::decode(&executed.output).map_err(|what| Error::Answer {
         to,
         what: if executed.output.is_empty() {

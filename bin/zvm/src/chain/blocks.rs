@@ -40,10 +40,10 @@ pub(crate) struct ImportArgs {
     /// Blocks in RLP, one after the other, as geth and `zvm chain export` write them
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The genesis.json of the chain, whose rules the blocks are judged by; begins the chain where
-    /// there is none
+    /// The genesis.json of the chain: begins it where there is none, and where there is, brings its
+    /// rules up to date
     #[arg(long, value_name = "FILE")]
-    genesis: PathBuf,
+    genesis: Option<PathBuf>,
     #[command(flatten)]
     db: DbArgs,
     /// Print one JSON object
@@ -71,7 +71,10 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<()> {
 }
 
 pub(super) fn import(args: &ImportArgs) -> anyhow::Result<()> {
-    let mut chain = open(&args.db, &args.genesis)?;
+    let mut chain = match &args.genesis {
+        Some(genesis) => open(&args.db, genesis)?,
+        None => Chain::open(Box::new(open_existing(&args.db.db, Access::Write)?))?,
+    };
     let mut new = 0_u64;
     for path in &args.files {
         let name = path.display();

@@ -3,7 +3,7 @@
 use anyhow::anyhow;
 use clap::Args;
 use serde_json::{Value, json};
-use zvm::{B256, TxKind};
+use zvm::{Address, B256, TxKind};
 use zvm_core::{Block, ReceiptOutcome};
 use zvm_state::{FileDb, kv::Access};
 use zvm_txlog::{Log, MinedTransaction};
@@ -94,7 +94,7 @@ fn print_block(db: &FileDb, which: Which, as_json: bool) -> anyhow::Result<()> {
 }
 
 /// Prints an object: as it is, or a field per line.
-fn print(object: &Value, as_json: bool) -> anyhow::Result<()> {
+pub(crate) fn print(object: &Value, as_json: bool) -> anyhow::Result<()> {
     let mut out = Output::stdout();
     match object {
         Value::Object(fields) if !as_json => {
@@ -129,10 +129,6 @@ fn block_json(block: &Block) -> anyhow::Result<Value> {
 /// As eth_getTransactionByHash answers it, its signature without.
 fn transaction_json(found: &MinedTransaction) -> Value {
     let body = &found.transaction.body;
-    let to = match body.to {
-        TxKind::Call(to) => Some(to),
-        TxKind::Create => None,
-    };
     json!({
         "hash": found.hash,
         "blockHash": found.block.hash,
@@ -141,7 +137,7 @@ fn transaction_json(found: &MinedTransaction) -> Value {
         "type": quantity(body.tx_type as u8),
         "chainId": body.chain_id.map(quantity),
         "from": found.sender,
-        "to": to,
+        "to": recipient(found),
         "nonce": quantity(body.nonce),
         "gas": quantity(body.gas_limit),
         "gasPrice": quantity(body.gas_price),
@@ -150,8 +146,15 @@ fn transaction_json(found: &MinedTransaction) -> Value {
     })
 }
 
+fn recipient(found: &MinedTransaction) -> Option<Address> {
+    match found.transaction.body.to {
+        TxKind::Call(to) => Some(to),
+        TxKind::Create => None,
+    }
+}
+
 /// As eth_getTransactionReceipt answers it.
-fn receipt_json(found: &MinedTransaction) -> Value {
+pub(crate) fn receipt_json(found: &MinedTransaction) -> Value {
     let receipt = &found.receipt;
     let logs = (found.first_log..).zip(&receipt.logs).map(|(index, log)| {
         json!({
@@ -168,6 +171,8 @@ fn receipt_json(found: &MinedTransaction) -> Value {
         "transactionIndex": quantity(found.index),
         "type": quantity(receipt.tx_type as u8),
         "from": found.sender,
+        "to": recipient(found),
+        "contractAddress": found.created(),
         "gasUsed": quantity(found.gas_used),
         "cumulativeGasUsed": quantity(receipt.cumulative_gas_used),
         "logsBloom": receipt.bloom,

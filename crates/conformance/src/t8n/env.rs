@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, de::Error};
 use zvm_core::{
-    Address, B256, BlockEnv, ChainConfig, EMPTY_OMMERS_HASH, INITIAL_BASE_FEE, SpecId, U256,
-    Withdrawal, genesis::Number,
+    Address, B256, BlobParams, BlockEnv, ChainConfig, EMPTY_OMMERS_HASH, INITIAL_BASE_FEE, SpecId,
+    U256, Withdrawal, genesis::Number,
 };
 use zvm_evm::block::{
     ParentBlobGas, ParentDifficulty, next_base_fee, next_difficulty, next_excess_blob_gas,
@@ -40,6 +40,23 @@ pub(super) struct Env {
     pub(super) ommers: Vec<Ommer>,
     #[serde(default, deserialize_with = "list")]
     pub(super) withdrawals: Vec<Withdrawal>,
+}
+
+/// Reads blob parameters.
+pub(super) fn blob_params(text: &str) -> Result<BlobParams, T8nError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Written {
+        #[serde(deserialize_with = "short")]
+        target: u64,
+        #[serde(deserialize_with = "short")]
+        max: u64,
+        #[serde(deserialize_with = "short")]
+        base_fee_update_fraction: u64,
+    }
+    let Written { target, max, base_fee_update_fraction } =
+        serde_json::from_str(text).map_err(|error| T8nError::json("blobParams", &error))?;
+    Ok(BlobParams { target, max, base_fee_update_fraction })
 }
 
 /// An ommer: whose it is, and how many blocks behind.

@@ -34,6 +34,7 @@ pub struct Eip3155<W> {
     out: W,
     spec: SpecId,
     memory: bool,
+    stack: bool,
     return_data: bool,
     pending: Option<Pending>,
     /// The line under way, up to the gas cost, which is known only after the opcode.
@@ -87,6 +88,7 @@ impl<W: Write> Eip3155<W> {
             out,
             spec,
             memory: false,
+            stack: true,
             return_data: false,
             pending: None,
             head: String::new(),
@@ -99,6 +101,13 @@ impl<W: Write> Eip3155<W> {
     #[must_use]
     pub fn with_memory(mut self) -> Self {
         self.memory = true;
+        self
+    }
+
+    /// Prints no stack: the field is `null`.
+    #[must_use]
+    pub fn without_stack(mut self) -> Self {
+        self.stack = false;
         self
     }
 
@@ -175,12 +184,17 @@ impl<W: Write> Tracer for Eip3155<W> {
         if self.memory {
             put(line, format_args!(",\"memory\":\"{}\"", hex::encode_prefixed(step.memory)));
         }
-        put(line, format_args!(",\"memSize\":{},\"stack\":[", step.memory.len()));
-        for (i, word) in step.stack.iter().enumerate() {
-            let comma = if i == 0 { "" } else { "," };
-            put(line, format_args!("{comma}\"{word:#x}\""));
+        put(line, format_args!(",\"memSize\":{},\"stack\":", step.memory.len()));
+        if self.stack {
+            line.push('[');
+            for (i, word) in step.stack.iter().enumerate() {
+                let comma = if i == 0 { "" } else { "," };
+                put(line, format_args!("{comma}\"{word:#x}\""));
+            }
+            line.push(']');
+        } else {
+            line.push_str("null");
         }
-        line.push(']');
         if self.return_data {
             let return_data = hex::encode_prefixed(step.return_data);
             put(line, format_args!(",\"returnData\":\"{return_data}\""));

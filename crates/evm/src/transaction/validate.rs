@@ -17,6 +17,8 @@ pub struct Requirements {
     pub intrinsic_gas: u64,
     /// Gas paid at least in the end (EIP-7623); zero before Prague.
     pub floor_gas: u64,
+    /// The most wei it can cost; `None` past 2^256.
+    pub cost: Option<U256>,
 }
 
 impl Requirements {
@@ -30,7 +32,7 @@ impl Requirements {
         let blob_base_fee = blob::base_fee(block.excess_blob_gas, &config.blob);
         transaction(tx, &needed, block, config, blob_base_fee)?;
         let Gas { intrinsic, floor } = needed;
-        Ok(Self { intrinsic_gas: intrinsic, floor_gas: floor })
+        Ok(Self { intrinsic_gas: intrinsic, floor_gas: floor, cost: cost(tx) })
     }
 }
 
