@@ -5,6 +5,7 @@
 //!
 //! Not here: execution (`zvm-evm`), and the databases of other zvm processes.
 
+mod kept;
 mod proofs;
 mod recording;
 mod source;
@@ -12,6 +13,7 @@ mod source;
 mod testing;
 mod verified;
 
+pub use kept::{DiskCache, Kept, KeptStats};
 pub use recording::{
     Conflict, MergeError, Proven, Recorder, Recording, RecordingError, RecordingSize, Replay,
     VerifyError,

@@ -3,7 +3,10 @@
 use std::{fs, path::Path};
 
 use zvm_core::DbError;
-use zvm_state::disk::{io_error, write_whole};
+use zvm_state::{
+    disk::{io_error, write_whole},
+    kv::Durability,
+};
 
 use super::{Recording, RecordingError, format::VERSION};
 
@@ -31,6 +34,6 @@ impl Recording {
 
     /// Writes a file, which has the old content or the new one whatever happens meanwhile.
     pub fn write(&self, path: &Path) -> Result<(), DbError> {
-        write_whole(path, &self.encode())
+        write_whole(path, &self.encode(), Durability::Synced)
     }
 }

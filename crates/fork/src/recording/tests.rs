@@ -318,9 +318,9 @@ fn recordings_of_different_states_do_not_merge() {
         "the recordings have two hard forks for block 299"
     );
     assert_eq!(
-        fault(|theirs| drop(
-            theirs.slots.get_mut(&account(2)).unwrap().insert(U256::ZERO, U256::ZERO)
-        )),
+        fault(|theirs| {
+            theirs.slots.get_mut(&account(2)).unwrap().insert(U256::ZERO, U256::ZERO);
+        }),
         format!(
             "slot 0x0 of {}: {:#x} at first, and then 0x0",
             account(2),

@@ -1,0 +1,239 @@
+//! The answers of one state in one file, which processes share.
+//!
+//! | part | bytes |
+//! |---|---|
+//! | magic | 8: `zvmkept` and the version, now `1` |
+//! | frames | length (4, little-endian), CRC-32 of what follows (4), a [record](super::record) |
+//!
+//! Frames are only ever appended, under an exclusive lock on the file. Whoever appends looks first at
+//! what others have appended meanwhile; what a process has left unfinished when it was killed is cut
+//! off then. A frame that is damaged is passed over. A record counts until another of the same read
+//! comes behind it.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind, Read as _, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use zvm_core::DbError;
+use zvm_state::disk::io_error;
+
+use super::record;
+use crate::{Found, Read};
+
+const MAGIC: &[u8; 8] = b"zvmkept\x01";
+/// Length and checksum.
+const FRAME_HEADER: usize = 8;
+/// No record is longer.
+const RECORD_BYTES_MAX: usize = 256;
+
+/// The file, as far as it has been looked at.
+pub(super) struct StateFile {
+    path: PathBuf,
+    open: Option<Open>,
+}
+
+struct Open {
+    file: File,
+    /// What tells this file from another of its name.
+    identity: Identity,
+    /// Where the record of a read begins, and how long it is.
+    index: HashMap<Read, (u64, usize)>,
+    /// How much of the file is in the index.
+    end: u64,
+}
+
+impl StateFile {
+    /// The file at `path`. It is looked at when something is read or written.
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, open: None }
+    }
+
+    /// The answer to a read.
+    pub(super) fn find(&mut self, read: &Read) -> Result<Option<Found>, DbError> {
+        if let Some(found) = self.open.as_mut().and_then(|open| open.find(read)) {
+            return Ok(Some(found));
+        }
+        // It is not there as far as is known; others may have appended it.
+        self.look(Access::Read)?;
+        Ok(self.open.as_mut().and_then(|open| open.find(read)))
+    }
+
+    /// Appends answers, and says how many bytes that took.
+    pub(super) fn append<'a>(
+        &mut self,
+        answers: impl Iterator<Item = (&'a Read, &'a Found)>,
+    ) -> Result<u64, DbError> {
+        let mut answers = answers.peekable();
+        if answers.peek().is_none() {
+            return Ok(0);
+        }
+        self.look(Access::Append)?;
+        let Some(open) = &mut self.open else { return Ok(0) };
+        let mut frames = Vec::new();
+        let mut places = Vec::new();
+        for (read, found) in answers {
+            let mut bytes = Vec::new();
+            record::write(&mut bytes, read, found);
+            if bytes.is_empty() || bytes.len() > RECORD_BYTES_MAX {
+                continue;
+            }
+            frames.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+            frames.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+            places.push((*read, (open.end + frames.len() as u64, bytes.len())));
+            frames.extend_from_slice(&bytes);
+        }
+        let end = SeekFrom::Start(open.end);
+        let written = open.file.seek(end).and_then(|_| open.file.write_all(&frames));
+        let unlocked = open.file.unlock();
+        written.and(unlocked).map_err(io_error("write the cache", &self.path))?;
+        open.end += frames.len() as u64;
+        open.index.extend(places);
+        Ok(frames.len() as u64)
+    }
+
+    /// Brings the index up to date. For [`Access::Append`] the file is made if there is none, and
+    /// stays locked.
+    fn look(&mut self, access: Access) -> Result<(), DbError> {
+        let looked = self.try_look(access);
+        if looked.is_err() {
+            // With the file the lock is gone, too.
+            self.open = None;
+        }
+        looked.map_err(io_error("read the cache", &self.path))
+    }
+
+    fn try_look(&mut self, access: Access) -> io::Result<()> {
+        loop {
+            let identity = match fs::metadata(&self.path) {
+                Ok(metadata) => Some(Identity::of(&metadata)),
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                Err(error) => return Err(error),
+            };
+            let is_same = |open: &Open| Some(open.identity) == identity;
+            if !self.open.as_ref().is_some_and(is_same) {
+                self.open = None;
+                if identity.is_none() && access == Access::Read {
+                    return Ok(());
+                }
+                self.open = Some(Open::new(&self.path)?);
+            }
+            let Some(open) = &mut self.open else { return Ok(()) };
+            match access {
+                Access::Read => return open.catch_up(access),
+                Access::Append => open.file.lock()?,
+            }
+            // Whoever had the lock before may have removed the file.
+            let now = fs::metadata(&self.path).map(|metadata| Identity::of(&metadata));
+            if now.is_ok_and(|now| now == open.identity) {
+                return open.catch_up(access);
+            }
+            self.open = None;
+        }
+    }
+}
+
+/// What a look at the file is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Append,
+}
+
+impl Open {
+    fn new(path: &Path) -> io::Result<Self> {
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        // The least recently used file is the first to go.
+        let _ = file.set_modified(SystemTime::now());
+        let identity = Identity::of(&file.metadata()?);
+        Ok(Self { file, identity, index: HashMap::new(), end: 0 })
+    }
+
+    /// Reads what has been appended since the last look. With the lock, what is not whole at the end
+    /// is cut off: nobody is going to finish it.
+    fn catch_up(&mut self, access: Access) -> io::Result<()> {
+        let length = self.file.metadata()?.len();
+        if length < self.end {
+            // Something has shortened the file. Whatever it was, nothing known of it holds.
+            self.index.clear();
+            self.end = 0;
+        }
+        if length == self.end && self.end > 0 {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        self.file.seek(SeekFrom::Start(self.end))?;
+        (&mut self.file).take(length - self.end).read_to_end(&mut bytes)?;
+        let mut rest = bytes.as_slice();
+        if self.end == 0 {
+            match rest.strip_prefix(MAGIC) {
+                Some(behind) => (rest, self.end) = (behind, MAGIC.len() as u64),
+                None if access == Access::Append => {
+                    // New, or nothing of ours.
+                    self.file.set_len(0)?;
+                    self.file.seek(SeekFrom::Start(0))?;
+                    self.file.write_all(MAGIC)?;
+                    self.end = MAGIC.len() as u64;
+                    return Ok(());
+                }
+                None => return Ok(()),
+            }
+        }
+        while let Some((header, behind)) = rest.split_first_chunk::<FRAME_HEADER>() {
+            let [a, b, c, d, checksum @ ..] = *header;
+            let length = u32::from_le_bytes([a, b, c, d]) as usize;
+            if length > RECORD_BYTES_MAX {
+                break;
+            }
+            let Some((record, behind)) = behind.split_at_checked(length) else { break };
+            let at = self.end + FRAME_HEADER as u64;
+            if let Some((read, _)) = decode(record, checksum) {
+                self.index.insert(read, (at, length));
+            }
+            (rest, self.end) = (behind, at + length as u64);
+        }
+        if !rest.is_empty() && access == Access::Append {
+            self.file.set_len(self.end)?;
+        }
+        Ok(())
+    }
+
+    /// The answer to a read that is in the index, unless it is damaged by now.
+    fn find(&mut self, read: &Read) -> Option<Found> {
+        let (at, length) = *self.index.get(read)?;
+        let mut frame = vec![0; FRAME_HEADER + length];
+        let start = SeekFrom::Start(at.checked_sub(FRAME_HEADER as u64)?);
+        self.file.seek(start).and_then(|_| self.file.read_exact(&mut frame)).ok()?;
+        let (header, record) = frame.split_first_chunk::<FRAME_HEADER>()?;
+        let [_, _, _, _, checksum @ ..] = *header;
+        let (found_read, found) = decode(record, checksum)?;
+        (found_read == *read).then_some(found)
+    }
+}
+
+fn decode(record: &[u8], checksum: [u8; 4]) -> Option<(Read, Found)> {
+    let is_whole = crc32fast::hash(record) == u32::from_le_bytes(checksum);
+    record::read(record).ok().filter(|_| is_whole)
+}
+
+/// What tells a file from another that has its name now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Identity(u64, u64);
+
+impl Identity {
+    #[cfg(unix)]
+    fn of(metadata: &fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self(metadata.dev(), metadata.ino())
+    }
+
+    /// Elsewhere a file that somebody has open keeps its name.
+    #[cfg(not(unix))]
+    fn of(_: &fs::Metadata) -> Self {
+        Self(0, 0)
+    }
+}
