@@ -1,22 +1,29 @@
 //! The state of a remote Ethereum node, as of one block.
 //!
 //! Everything that is read of a remote state goes through a [`Source`], which answers many
-//! [`Read`]s at once; sources are layers over each other.
+//! [`Read`]s at once; sources are layers over each other. A [`Node`] asks over JSON-RPC.
 //!
 //! Not here: execution (`zvm-evm`), and the databases of other zvm processes.
 
+mod db;
+mod json;
 mod kept;
+mod node;
 mod proofs;
 mod recording;
+mod rpc;
 mod source;
 #[cfg(test)]
 mod testing;
 mod verified;
 
+pub use db::ForkDb;
 pub use kept::{DiskCache, Kept, KeptStats};
+pub use node::Node;
 pub use recording::{
     Conflict, MergeError, Proven, Recorder, Recording, RecordingError, RecordingSize, Replay,
     VerifyError,
 };
+pub use rpc::{RESPONSE_BYTES_MAX, Traffic};
 pub use source::{Found, Origin, ProofRequest, Read, RemoteAccount, Source};
 pub use verified::Verified;

@@ -15,17 +15,17 @@ impl Endpoint {
     /// From a URL of HTTP. `Err` says what was expected.
     pub fn new(url: impl Into<String>) -> Result<Self, &'static str> {
         let url = url.into();
-        let expected = "expected http://HOST or https://HOST";
+        let expected = "http://HOST or https://HOST";
         let (scheme, rest) = url.split_once("://").ok_or(expected)?;
         if !matches!(scheme, "http" | "https") {
             return Err(expected);
         }
         let authority = authority(rest);
         if authority.rsplit('@').next().is_none_or(str::is_empty) {
-            return Err("no host; expected http://HOST or https://HOST");
+            return Err("a host, as in http://HOST or https://HOST");
         }
         if url.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err("white space in an address");
+            return Err("an address without white space");
         }
         Ok(Self { url })
     }

@@ -141,7 +141,7 @@ impl ForkConfig {
         let by_block =
             place.rsplit_once('@').and_then(|(url, block)| Some((url, block.parse().ok()?)));
         let (url, block) = by_block.unwrap_or((place, BlockRef::Latest));
-        let endpoint = Endpoint::new(url)?;
+        let endpoint = Endpoint::new(url).map_err(|what| format!("expected {what}"))?;
         // In user information an @ belongs to the address; behind it there can only be a block.
         let behind = url.splitn(4, '/').nth(3).unwrap_or_default();
         if behind.contains('@') {
@@ -202,8 +202,8 @@ impl ForkConfig {
             }
             "chain" => self.chain = Some(given()?.to_owned()),
             "spec" => {
-                let spec = given()?.parse::<SpecId>();
-                self.spec = Some(spec.map_err(|error| OptionFault::Value(error.to_string()))?);
+                let spec = text.and_then(|text| text.parse().ok());
+                self.spec = Some(spec.ok_or_else(|| expected("a hard fork such as Prague"))?);
             }
             "token-file" | "token-env" => {
                 let value = given()?;
