@@ -32,6 +32,10 @@ bench *ARGS:
 state-bench *ARGS:
     cargo xtask state-bench {{ARGS}}
 
+# fetch the node that tests of forks talk to
+peers:
+    cargo xtask peers
+
 # compare random programs with revm
 fuzz-diff *ARGS:
     cargo xtask fuzz diff {{ARGS}}

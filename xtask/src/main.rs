@@ -7,6 +7,7 @@
 mod commands;
 #[cfg(test)]
 mod house;
+mod peers;
 mod rocksdb;
 mod step;
 mod t8n;
@@ -69,6 +70,13 @@ const COMMANDS: &[Command] = &[
         usage: "diff --cases N --seed S | TARGET [ARG…]",
         about: "Compare random programs with revm, or fuzz a decoder with cargo-fuzz",
         run: commands::fuzz,
+    },
+    Command {
+        name: "peers",
+        usage: "",
+        about: "Fetch the node that tests of forks talk to (anvil, from npm) and print where it is; \
+            they do it themselves where it is missing",
+        run: peers::install,
     },
     Command {
         name: "compliance",

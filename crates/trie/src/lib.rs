@@ -91,7 +91,8 @@ pub use prove::{prove, prove_many};
 pub use reader::{EmptyTrie, LeafVisitor, TrieReader};
 pub use records::RecordBuilder;
 pub use roots::{
-    decode_account, decode_word, encode_account, encode_word, ordered_root, slot_hash, state_root, storage_root, trie_root,
+    decode_account, decode_word, encode_account, encode_word, ordered_root, slot_hash, state_root,
+    storage_root, trie_root,
 };
 pub use update::{Change, TrieUpdate, UpdateOptions, update};
 pub use verify::{ProofError, verify_proof};

@@ -131,7 +131,7 @@ fn a_block_without_changes_asks_nothing() {
 }
 
 #[test]
-fn slots_of_an_account_made_here_are_not_asked_for() {
+fn an_account_made_here_is_asked_about_and_none_of_its_slots() {
     let (mut db, remote) = fork();
     db.batch().set_account(address(8), info(1)).commit().unwrap();
     let before = remote.fetches.load(Ordering::Relaxed);
