@@ -55,7 +55,9 @@ fn fetch(package: &str, folder: &Path) -> Result<(), Failure> {
     if !succeeds(Command::new("npm").arg("--version")) {
         return Err(Failure::Missing("npm is missing; get it with Node.js".to_owned()));
     }
-    let draft = folder.with_extension(format!("{}.part", std::process::id()));
+    let mut draft = folder.as_os_str().to_owned();
+    draft.push(format!(".{}.part", std::process::id()));
+    let draft = PathBuf::from(draft);
     let failed = |action: &str| {
         let line = format!("{action} {}", draft.display());
         move |source: io::Error| Failure::Start { line, source }

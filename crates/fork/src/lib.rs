@@ -9,6 +9,7 @@ mod db;
 mod json;
 mod kept;
 mod node;
+mod open;
 mod proofs;
 mod recording;
 mod rpc;
@@ -20,6 +21,7 @@ mod verified;
 pub use db::ForkDb;
 pub use kept::{DiskCache, Kept, KeptStats};
 pub use node::Node;
+pub use open::{Opened, open};
 pub use recording::{
     Conflict, MergeError, Proven, Recorder, Recording, RecordingError, RecordingSize, Replay,
     VerifyError,

@@ -4,10 +4,7 @@ mod overlay;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    ops::ControlFlow,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use zvm_core::{
     AccessListItem, Account, Address, B256, Batch, BlockId, Bytes, Database, DbError, EMPTY_ROOT,
@@ -127,6 +124,22 @@ impl ForkDb {
     #[must_use]
     pub fn overlay_root(&self) -> B256 {
         self.overlay.root()
+    }
+
+    /// Whether all there is was made here.
+    fn knows_all(&self) -> bool {
+        self.origin().header.state_root == EMPTY_ROOT
+    }
+
+    /// The state root with `overlay` over the remote state.
+    fn root_of(&self, overlay: &Overlay) -> Result<B256, DbError> {
+        if overlay.is_empty() {
+            return Ok(self.origin().header.state_root);
+        }
+        match self.knows_all() {
+            true => Ok(overlay.state_root()),
+            false => Err(cannot("give the root of a state it does not know")),
+        }
     }
 
     /// Takes back all but the first `steps` blocks committed here.
@@ -335,21 +348,17 @@ impl StateBackend for ForkDb {
     }
 
     fn state_root(&self) -> Result<B256, DbError> {
-        match self.overlay.is_empty() {
-            true => Ok(self.origin().header.state_root),
-            false => Err(cannot("give the root of a state it does not know")),
-        }
+        self.root_of(&self.overlay)
     }
 
     fn root_after(&self, diff: &StateDiff) -> Result<B256, DbError> {
-        match diff.is_empty() {
-            true => self.state_root(),
-            false => Err(cannot("give the root of a state it does not know")),
-        }
+        let mut overlay = self.overlay.clone();
+        overlay.apply(diff);
+        self.root_of(&overlay)
     }
 
     fn for_each_account(&self, from: B256, visit: &mut VisitAccount<'_>) -> Result<(), DbError> {
-        if self.origin().header.state_root != EMPTY_ROOT {
+        if !self.knows_all() {
             return Err(cannot("list accounts: nobody says which there are"));
         }
         for (hash, address, local) in self.overlay.sorted() {

@@ -6,7 +6,7 @@ use zvm_core::{
     AccountDiff, AccountInfo, Address, B256, SlotDiff, StateDiff, U256, keccak256,
     map::{AddressMap, HashMap},
 };
-use zvm_trie::{encode_account, encode_word, slot_hash, trie_root};
+use zvm_trie::{encode_account, encode_word, slot_hash, state_root, storage_root, trie_root};
 
 /// The accounts that differ, or were written, since the state was forked.
 #[derive(Clone, Debug, Default)]
@@ -80,10 +80,9 @@ impl Local {
             let cut_off = Self { info: change.new, is_cut_off: true, ..Self::default() };
             let before = Before::Whole(std::mem::replace(self, cut_off));
             if change.new.is_some() {
-                change
-                    .storage
-                    .iter()
-                    .for_each(|(slot, word)| drop(self.write(*slot, Some(word.new))));
+                for (slot, word) in &change.storage {
+                    self.write(*slot, Some(word.new));
+                }
             }
             return before;
         }
@@ -101,7 +100,9 @@ impl Local {
             Before::Whole(local) => Some(local.clone()),
             Before::Parts { info, slots } => {
                 self.info = *info;
-                slots.iter().for_each(|(slot, word)| drop(self.write(*slot, *word)));
+                for (slot, word) in slots {
+                    self.write(*slot, *word);
+                }
                 Some(self)
             }
         }
@@ -179,6 +180,14 @@ impl Overlay {
         };
         let accounts = self.accounts.iter().map(|(address, local)| (*address, change(local)));
         StateDiff { accounts: accounts.collect(), ..StateDiff::default() }
+    }
+
+    /// The state root, if there is nothing on the remote side.
+    pub(super) fn state_root(&self) -> B256 {
+        let account = |(address, local): (&Address, &Local)| {
+            Some((*address, local.info?, storage_root(local.words())))
+        };
+        state_root(self.accounts.iter().filter_map(account))
     }
 
     /// A root over what was written here.

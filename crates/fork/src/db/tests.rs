@@ -1,6 +1,9 @@
 //! A fork of a state in memory, beside that state itself.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    ops::ControlFlow,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use proptest::{collection, prelude::*};
 use zvm_core::{AccountInfo, Header, KECCAK_EMPTY};
@@ -67,6 +70,19 @@ fn remote() -> Arc<Local> {
     let block = BlockId { number: 9, hash: header.hash() };
     let origin = Origin { chain_id: 1, block, header, spec: None, is_verified: false };
     Arc::new(Local { state, origin, fetches: AtomicUsize::new(0) })
+}
+
+/// The same block of an empty state, as number 0.
+fn nothing() -> Local {
+    let header = Header::default();
+    let block = BlockId { number: 0, hash: header.hash() };
+    let origin = Origin { chain_id: 1, block, header, spec: None, is_verified: false };
+    Local { state: MemoryDb::new(), origin, fetches: AtomicUsize::new(0) }
+}
+
+#[test]
+fn a_fork_of_nothing_keeps_the_promises_of_a_backend() {
+    zvm_state::compliance::check_fork(|| Box::new(ForkDb::new(Arc::new(nothing()))));
 }
 
 fn fork() -> (ForkDb, Arc<Local>) {

@@ -24,6 +24,8 @@ use crate::{
 };
 use answers::{ProofReply, StorageValues};
 
+pub(crate) use open::refused;
+
 /// Most slots in one `eth_getStorageValues`; geth, reth, Nethermind and Erigon take as many.
 const STORAGE_VALUES_MAX: usize = 1024;
 

@@ -67,7 +67,30 @@ impl Node {
     }
 }
 
-fn refused(config: &ForkConfig, what: &str) -> DbError {
+impl Node {
+    /// The node that `config` names, of whose block `origin` was known before. Nothing is asked until
+    /// something is read.
+    pub(crate) fn resume(config: &ForkConfig, origin: Origin) -> Result<Self, DbError> {
+        let ForkSource::Node(endpoint) = &config.source else {
+            return Err(refused(config, "a recording is no node"));
+        };
+        let client = Client::new(endpoint, config)?;
+        client.expect_of_all(Expected { chain_id: origin.chain_id, block: origin.block });
+        // Whether it can is seen when it is asked.
+        let [takes_hash, has_storage_values, has_proofs] = [true; 3].map(AtomicBool::new);
+        let code = Mutex::new(Codes::default());
+        Ok(Self { client, origin, takes_hash, has_storage_values, has_proofs, code })
+    }
+
+    /// The number of the last block that is final, as far as the node tells.
+    pub(crate) fn finalized(&self) -> Option<u64> {
+        let call = Call::new("eth_getBlockByNumber", &["\"finalized\"", "false"]);
+        let block = self.client.call(&call).ok()?.ok()?;
+        Some(answers::header(&block).ok()?.1.number)
+    }
+}
+
+pub(crate) fn refused(config: &ForkConfig, what: &str) -> DbError {
     let config = zvm_state::DatabaseConfig::Fork(Box::new(config.clone()));
     DbError::Config { config: config.to_string(), what: what.to_owned() }
 }

@@ -141,6 +141,11 @@ impl Client {
         }
     }
 
+    /// From now on every endpoint must serve this. None has been seen to.
+    pub(crate) fn expect_of_all(&self, expected: Expected) {
+        let _ = self.expected.set(expected);
+    }
+
     /// Makes one call.
     pub(crate) fn call(&self, call: &Call) -> Result<Answer, RpcError> {
         let mut answers = self.batch(std::slice::from_ref(call))?;

@@ -3,8 +3,8 @@
 // Each program that uses this uses its part.
 #![allow(dead_code)]
 
-pub mod anvil;
-pub mod proxy;
+pub(crate) mod anvil;
+pub(crate) mod proxy;
 
-pub use anvil::Anvil;
-pub use proxy::{Proxy, Trouble};
+pub(crate) use anvil::Anvil;
+pub(crate) use proxy::{Proxy, Trouble};

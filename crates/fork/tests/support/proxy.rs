@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 /// What happens to a request.
 #[derive(Clone)]
-pub enum Trouble {
+pub(crate) enum Trouble {
     /// Nothing.
     None,
     /// It takes so long.
@@ -38,6 +38,9 @@ pub enum Trouble {
     /// Of a batch, every item with an index that leaves this rest by three has this error; a lone
     /// call has it, too.
     Errors(usize, i64, &'static str),
+    /// Calls with this in their method or parameters have an error of this code: a node that
+    /// lacks something.
+    Without(&'static str, i64),
     /// Every third item of a batch is left out.
     Omit,
     /// The items of a batch come in reverse order. That is allowed.
@@ -53,8 +56,8 @@ pub enum Trouble {
 }
 
 /// The proxy. Requests after it was dropped end without an answer.
-pub struct Proxy {
-    pub url: String,
+pub(crate) struct Proxy {
+    pub(crate) url: String,
     shared: Arc<Shared>,
 }
 
@@ -73,7 +76,7 @@ struct Shared {
 }
 
 impl Proxy {
-    pub fn start(upstream: &str) -> Self {
+    pub(crate) fn start(upstream: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared {
@@ -102,39 +105,39 @@ impl Proxy {
     }
 
     /// Troubles of the next requests, in turn; after them it is as ever.
-    pub fn next(&self, troubles: impl IntoIterator<Item = Trouble>) {
+    pub(crate) fn next(&self, troubles: impl IntoIterator<Item = Trouble>) {
         self.shared.next.lock().unwrap().extend(troubles);
     }
 
     /// The trouble of all requests without one of their own.
-    pub fn always(&self, trouble: Trouble) {
+    pub(crate) fn always(&self, trouble: Trouble) {
         self.shared.next.lock().unwrap().clear();
         *self.shared.always.lock().unwrap() = trouble;
         self.shared.woken.notify_all();
     }
 
     /// No trouble any more.
-    pub fn calm(&self) {
+    pub(crate) fn calm(&self) {
         self.always(Trouble::None);
     }
 
     /// HTTP requests so far.
-    pub fn requests(&self) -> u64 {
+    pub(crate) fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::Relaxed)
     }
 
     /// Calls in them.
-    pub fn calls(&self) -> u64 {
+    pub(crate) fn calls(&self) -> u64 {
         self.shared.calls.load(Ordering::Relaxed)
     }
 
     /// The most requests there were at the same time.
-    pub fn most_in_flight(&self) -> u64 {
+    pub(crate) fn most_in_flight(&self) -> u64 {
         self.shared.most_in_flight.load(Ordering::Relaxed)
     }
 
     /// The headers of the last request, in lower case.
-    pub fn headers(&self) -> Vec<String> {
+    pub(crate) fn headers(&self) -> Vec<String> {
         self.shared.headers.lock().unwrap().clone()
     }
 }
@@ -219,10 +222,8 @@ impl Shared {
             _ => {}
         }
         let upstream = self.upstream.lock().ok()?.clone();
-        let mut response = ureq::post(&upstream)
-            .header("Content-Type", "application/json")
-            .send(body)
-            .ok()?;
+        let mut response =
+            ureq::post(&upstream).header("Content-Type", "application/json").send(body).ok()?;
         let text = response.body_mut().with_config().limit(1 << 30).read_to_vec().ok()?;
         let text = changed(&trouble, request, text)?;
         match trouble {
@@ -273,20 +274,42 @@ fn changed(trouble: &Trouble, request: &Value, mut text: Vec<u8>) -> Option<Vec<
         }
         (Trouble::WrongIds, item) => item["id"] = json!(1_000_000_007),
         (Trouble::Change(change), answer) => {
-            let calls = request.as_array().cloned().unwrap_or_else(|| vec![request.clone()]);
-            let items = match answer {
-                Value::Array(items) => items.iter_mut().collect::<Vec<_>>(),
-                item => vec![item],
-            };
-            for item in items {
-                let call = calls.iter().find(|call| call["id"] == item["id"])?;
-                let params = call["params"].clone();
-                change(call["method"].as_str()?, &params, &mut item["result"]);
-            }
+            each(request, answer, |call, item| {
+                if item.get("result").is_some() {
+                    change(call["method"].as_str()?, &call["params"], &mut item["result"]);
+                }
+                Some(())
+            })?;
+        }
+        (Trouble::Without(what, code), answer) => {
+            each(request, answer, |call, item| {
+                if call.to_string().contains(what) {
+                    let error = json!({"code": code, "message": format!("no {what}")});
+                    *item = json!({"jsonrpc": "2.0", "id": item["id"], "error": error});
+                }
+                Some(())
+            })?;
         }
         _ => return Some(text),
     }
     Some(answer.to_string().into_bytes())
+}
+
+/// Calls `change` with every call and its item of the answer.
+fn each(
+    request: &Value,
+    answer: &mut Value,
+    mut change: impl FnMut(&Value, &mut Value) -> Option<()>,
+) -> Option<()> {
+    let calls = request.as_array().cloned().unwrap_or_else(|| vec![request.clone()]);
+    let items = match answer {
+        Value::Array(items) => items.iter_mut().collect::<Vec<_>>(),
+        item => vec![item],
+    };
+    for item in items {
+        change(calls.iter().find(|call| call["id"] == item["id"])?, item)?;
+    }
+    Some(())
 }
 
 fn respond(mut connection: &TcpStream, status: u16, headers: &[u8], body: &[u8]) -> Option<()> {

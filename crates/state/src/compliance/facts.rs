@@ -9,7 +9,7 @@ use zvm_core::{
 
 use super::{address, word};
 
-type Fact = (&'static str, fn(Box<dyn StateBackend>));
+pub(super) type Fact = (&'static str, fn(Box<dyn StateBackend>));
 
 /// Lists facts under their names.
 macro_rules! facts {
@@ -18,6 +18,16 @@ macro_rules! facts {
         pub(super) const ALL: &[Fact] = &[$((stringify!($name), |db| $name(&mut *{db}))),*];
     };
 }
+
+/// Facts of a backend that has no block yet.
+pub(super) const OF_NO_BLOCK: &[&str] = &[
+    "a_state_given_in_parts_gets_its_block",
+    "a_new_backend_stands_at_block_0",
+    "the_first_block_may_have_any_number",
+    "a_first_block_0_can_be_gone_back_to",
+    "there_is_always_a_next_block",
+    "a_revert_leads_back_before_the_first_block",
+];
 
 facts!(
     an_empty_state_has_nothing,

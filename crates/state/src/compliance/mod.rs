@@ -35,10 +35,39 @@ pub fn check_backend(
     fresh: impl Fn() -> Box<dyn StateBackend>,
     reopen: impl Fn(Box<dyn StateBackend>) -> Box<dyn StateBackend>,
 ) {
-    for (name, fact) in facts::ALL {
+    check_facts(facts::ALL.iter(), &fresh);
+    check_workloads(fresh, reopen);
+}
+
+/// [`check_backend`] for what is no backend of its own and starts at a block: forks. `fresh` opens
+/// one of block 0 of an empty state each time.
+///
+/// Left out is what is promised of a backend that has no block yet: that the first one may have any
+/// number, and that its state can be given in parts.
+///
+/// # Panics
+///
+/// As [`check_backend`].
+pub fn check_fork(fresh: impl Fn() -> Box<dyn StateBackend>) {
+    let of_forks = facts::ALL.iter().filter(|(name, _)| !facts::OF_NO_BLOCK.contains(name));
+    check_facts(of_forks, &fresh);
+    check_workloads(fresh, |backend| backend);
+}
+
+fn check_facts<'a>(
+    facts: impl Iterator<Item = &'a facts::Fact>,
+    fresh: &dyn Fn() -> Box<dyn StateBackend>,
+) {
+    for (name, fact) in facts {
         eprintln!("fact: {name}");
         fact(fresh());
     }
+}
+
+fn check_workloads(
+    fresh: impl Fn() -> Box<dyn StateBackend>,
+    reopen: impl Fn(Box<dyn StateBackend>) -> Box<dyn StateBackend>,
+) {
     for seed in 0..4 {
         let contender =
             Contender { name: "backend".to_owned(), backend: fresh(), reopen: Box::new(&reopen) };

@@ -1,0 +1,176 @@
+//! From a configuration to a fork, with the layers it asks for.
+
+use std::sync::Arc;
+
+use zvm_core::{B256, DbError};
+use zvm_state::{BlockRef, Endpoint, ForkCache, ForkConfig, ForkSource};
+
+use crate::{
+    DiskCache, ForkDb, Found, Kept, Node, Origin, Read, Replay, Source, Traffic, Verified,
+    node::refused, source::known_chains,
+};
+
+/// The numbers that chains of development nodes have.
+const DEVELOPMENT_CHAINS: [u64; 2] = [31_337, 1337];
+
+/// A fork, and the handles to what is below it.
+pub struct Opened {
+    /// The fork.
+    pub db: ForkDb,
+    /// What reading costs; `None` where nothing is ever asked.
+    pub traffic: Option<Arc<Traffic>>,
+}
+
+/// A node that must not be asked.
+struct Offline {
+    origin: Origin,
+    name: String,
+}
+
+/// Opens the fork that `config` names: a node behind proofs, if they are wanted, and caches, or a
+/// recording.
+///
+/// A block given by its hash, or by a number that is final, is known after the first time: then
+/// nothing is asked before something is read that is not in the cache.
+pub fn open(config: &ForkConfig) -> Result<Opened, DbError> {
+    let endpoint = match &config.source {
+        ForkSource::Recording(path) => {
+            let replay: Arc<dyn Source> = match config.is_verified {
+                true => Arc::new(Verified::new(Arc::new(Replay::open(path)?))?),
+                false => Arc::new(Replay::open(path)?),
+            };
+            check_hash(config, replay.origin(), &replay.name())?;
+            return Ok(Opened { db: ForkDb::new(replay), traffic: None });
+        }
+        ForkSource::Node(endpoint) => endpoint,
+    };
+    let cache = disk_cache(config)?;
+    let known = cache.as_ref().and_then(|cache| known_origin(cache, config, endpoint));
+    if config.is_offline {
+        let origin = known.ok_or_else(|| {
+            refused(config, "offline, and the cache does not have this block: name it by its hash")
+        })?;
+        let offline = Offline { origin, name: endpoint.to_string() };
+        let db = layers(Arc::new(offline), config, cache, endpoint)?;
+        return Ok(Opened { db, traffic: None });
+    }
+    let node = match known {
+        Some(origin) => Node::resume(config, origin)?,
+        None => Node::open(config)?,
+    };
+    let traffic = Some(node.traffic());
+    let is_development = DEVELOPMENT_CHAINS.contains(&node.origin().chain_id);
+    let cache = match config.cache {
+        // Such nodes change their state at will, and the block stays the same.
+        ForkCache::User if is_development => None,
+        _ => cache,
+    };
+    if let Some(cache) = &cache {
+        remember(cache, config, endpoint, &node);
+    }
+    Ok(Opened { db: layers(Arc::new(node), config, cache, endpoint)?, traffic })
+}
+
+/// Puts proofs and caches over a node.
+fn layers(
+    node: Arc<dyn Source>,
+    config: &ForkConfig,
+    cache: Option<DiskCache>,
+    endpoint: &Endpoint,
+) -> Result<ForkDb, DbError> {
+    let source = match config.is_verified {
+        true => Arc::new(Verified::new(node)?),
+        false => node,
+    };
+    let kept = Kept::new(source, Kept::MEMORY_BYTES);
+    let kept = match cache {
+        Some(cache) => kept.with_disk(cache, endpoint.url()),
+        None => kept,
+    };
+    Ok(ForkDb::new(Arc::new(kept)))
+}
+
+/// The cache on disk. Where nobody has asked for one it is left out if it cannot be had.
+fn disk_cache(config: &ForkConfig) -> Result<Option<DiskCache>, DbError> {
+    match &config.cache {
+        ForkCache::Off => Ok(None),
+        ForkCache::Folder(folder) => DiskCache::open(folder, config.cache_bytes).map(Some),
+        ForkCache::User => {
+            let folder = DiskCache::user_folder();
+            Ok(folder.and_then(|folder| DiskCache::open(&folder, config.cache_bytes).ok()))
+        }
+    }
+}
+
+/// The block, if the cache knows which one is meant.
+fn known_origin(cache: &DiskCache, config: &ForkConfig, endpoint: &Endpoint) -> Option<Origin> {
+    let hash = match (config.block, config.hash) {
+        (BlockRef::Hash(hash), _) | (BlockRef::Latest, Some(hash)) => hash,
+        (BlockRef::Number(number), hash) => {
+            let of_chain = |(_, chain): (_, zvm_core::ChainConfig)| {
+                cache.number(chain.chain_id, number, endpoint.url())
+            };
+            hash.or_else(|| known_chains().into_iter().find_map(of_chain))?
+        }
+        _ => return None,
+    };
+    let origin = cache.origin(hash, endpoint.url())?;
+    let is_meant = match config.block {
+        BlockRef::Number(number) => origin.block.number == number,
+        _ => true,
+    };
+    // How the hard fork is told may have changed, and a quorum is asked for each time.
+    let is_plain = config.quorum <= 1 && config.chain.is_none();
+    let origin = Origin { spec: config.spec.or(origin.spec), is_verified: false, ..origin };
+    (is_meant && is_plain && config.hash.is_none_or(|expected| expected == hash)).then_some(origin)
+}
+
+/// Keeps which block it is. What cannot be kept is asked again.
+fn remember(cache: &DiskCache, config: &ForkConfig, endpoint: &Endpoint, node: &Node) {
+    let origin = node.origin();
+    if node.traffic().requests() == 0 {
+        return; // It came from there.
+    }
+    if config.spec.is_none() && config.chain.is_none() {
+        let _ = cache.put_origin(origin, endpoint.url());
+    }
+    let is_public = known_chains().iter().any(|(_, chain)| chain.chain_id == origin.chain_id);
+    if let BlockRef::Number(number) = config.block
+        && is_public
+        && node.finalized().is_some_and(|finalized| number <= finalized)
+    {
+        let _ = cache.put_number(origin.chain_id, number, origin.block.hash, endpoint.url());
+    }
+}
+
+/// Checks that a recording is of the block that was asked for.
+fn check_hash(config: &ForkConfig, origin: &Origin, name: &str) -> Result<(), DbError> {
+    let is_right = |hash: B256| hash == origin.block.hash;
+    match config.hash {
+        Some(hash) if !is_right(hash) => Err(DbError::Unproven {
+            endpoint: name.to_owned(),
+            what: format!("recorded at block {}, expected {hash}", origin.block.hash),
+        }),
+        _ => Ok(()),
+    }
+}
+
+impl Source for Offline {
+    fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn fetch(&self, reads: &[Read]) -> Result<Vec<Found>, DbError> {
+        match reads.first() {
+            None => Ok(Vec::new()),
+            Some(read) => Err(DbError::Remote {
+                endpoint: self.name.clone(),
+                what: format!("{read}: offline, and not in the cache"),
+            }),
+        }
+    }
+}
