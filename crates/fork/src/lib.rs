@@ -5,6 +5,7 @@
 //!
 //! Not here: execution (`zvm-evm`), and the databases of other zvm processes.
 
+mod ahead;
 mod db;
 mod json;
 mod kept;
@@ -12,6 +13,7 @@ mod node;
 mod open;
 mod proofs;
 mod recording;
+mod root;
 mod rpc;
 mod source;
 #[cfg(test)]

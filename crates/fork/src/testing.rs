@@ -125,6 +125,11 @@ impl StoreNode {
         self.origin.header = header;
     }
 
+    /// The root of its state after changes, by itself.
+    pub(crate) fn root_after(&self, diff: &StateDiff) -> B256 {
+        self.db.root_after(diff).expect("a store works out roots")
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Tamper>> {
         self.tamper.lock().unwrap_or_else(PoisonError::into_inner)
     }

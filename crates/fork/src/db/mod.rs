@@ -13,7 +13,11 @@ use zvm_core::{
 };
 use zvm_trie::slot_hash;
 
-use crate::{Found, Origin, Read, RemoteAccount, Source};
+use crate::{
+    Found, Origin, Read, RemoteAccount, Source,
+    ahead::{fetch_ahead, run_ahead},
+    root::root_after,
+};
 use overlay::{Local, Overlay, Undo};
 
 /// A copy of a remote state that can be changed.
@@ -47,7 +51,13 @@ struct Step {
 struct Remote {
     source: Arc<dyn Source>,
     /// An account that has it, for each code an account was seen with.
-    homes: Mutex<B256Map<Address>>,
+    homes: Arc<Mutex<B256Map<Address>>>,
+}
+
+/// The same state with what is remote read in another way.
+struct View<'a> {
+    db: &'a ForkDb,
+    remote: Remote,
 }
 
 /// An earlier state.
@@ -62,7 +72,7 @@ impl ForkDb {
     #[must_use]
     pub fn new(source: Arc<dyn Source>) -> Self {
         Self {
-            remote: Remote { source, homes: Mutex::default() },
+            remote: Remote { source, homes: Arc::default() },
             overlay: Overlay::default(),
             code: B256Map::default(),
             block_hashes: HashMap::default(),
@@ -87,16 +97,7 @@ impl ForkDb {
     /// Reads in one go what will be needed; worth it where the [`source`](Self::source) keeps what it
     /// has read. Code comes along with its accounts.
     pub fn prefetch(&self, reads: &[Read]) -> Result<(), DbError> {
-        let found = self.remote.source.fetch(reads)?;
-        let mut code = Vec::new();
-        for (read, found) in reads.iter().zip(&found) {
-            if let (Read::Account(address), Found::Account(Some(account))) = (read, found)
-                && account.info.has_code()
-            {
-                code.push(Read::Code(account.info.code_hash, *address));
-            }
-        }
-        self.remote.source.fetch(&code).map(drop)
+        fetch_ahead(&*self.remote.source, reads)
     }
 
     /// [`prefetch`](Self::prefetch) of the accounts and slots of an access list (EIP-2930).
@@ -107,6 +108,19 @@ impl ForkDb {
             [Read::Account(item.address)].into_iter().chain(slots)
         });
         self.prefetch(&reads.collect::<Vec<_>>())
+    }
+
+    /// What `run` makes of this state, with as few requests as possible: it runs on made-up answers
+    /// where the true ones are not known yet, all of these are fetched in one batch, and it runs
+    /// again, until nothing was made up. The result is that of one run read by read.
+    ///
+    /// `run` must do nothing but answer: it is called many times, and the last answer counts. Worth
+    /// it where the [`source`](Self::source) keeps what it has read.
+    pub fn run_ahead<T>(&self, mut run: impl FnMut(&dyn Database) -> T) -> Result<T, DbError> {
+        run_ahead(&self.remote.source, |source| {
+            let homes = self.remote.homes.clone();
+            run(&View { db: self, remote: Remote { source, homes } })
+        })
     }
 
     /// All that was changed here. What was before is remote, and reads as absent and zero in it.
@@ -133,12 +147,9 @@ impl ForkDb {
 
     /// The state root with `overlay` over the remote state.
     fn root_of(&self, overlay: &Overlay) -> Result<B256, DbError> {
-        if overlay.is_empty() {
-            return Ok(self.origin().header.state_root);
-        }
         match self.knows_all() {
             true => Ok(overlay.state_root()),
-            false => Err(cannot("give the root of a state it does not know")),
+            false => root_after(&*self.remote.source, &overlay.changed()),
         }
     }
 
@@ -155,6 +166,34 @@ impl ForkDb {
         self.marks
             .binary_search_by_key(&id, |mark| mark.0)
             .map_err(|_| DbError::UnknownSnapshot { id })
+    }
+
+    /// Code that was made here, or by its hash from the remote side.
+    fn code_by(&self, remote: &Remote, code_hash: B256) -> Result<Bytes, DbError> {
+        if let Some(code) = self.code.get(&code_hash) {
+            return Ok(code.clone());
+        }
+        let homes = remote.homes.lock().unwrap_or_else(PoisonError::into_inner);
+        let home = homes.get(&code_hash).copied();
+        drop(homes);
+        let home = home.ok_or(DbError::MissingCode { code_hash })?;
+        let read = Read::Code(code_hash, home);
+        match remote.fetch(read)? {
+            Found::Code(code) => Ok(code),
+            _ => Err(remote.wrong(read)),
+        }
+    }
+
+    fn block_hash_by(&self, remote: &Remote, number: u64) -> Result<B256, DbError> {
+        if let Some(hash) = self.block_hashes.get(&number) {
+            return Ok(*hash);
+        }
+        if number <= self.origin().block.number {
+            return remote.block_hash(number);
+        }
+        let step = self.steps.iter().rev().find(|step| step.block.number == number);
+        let hash = step.map(|step| step.block.hash).filter(|hash| !hash.is_zero());
+        hash.ok_or(DbError::MissingBlockHash { number })
     }
 
     fn present(&self) -> BlockId {
@@ -263,30 +302,29 @@ impl Database for ForkDb {
     }
 
     fn code(&self, code_hash: B256) -> Result<Bytes, DbError> {
-        if let Some(code) = self.code.get(&code_hash) {
-            return Ok(code.clone());
-        }
-        let homes = self.remote.homes.lock().unwrap_or_else(PoisonError::into_inner);
-        let home = homes.get(&code_hash).copied();
-        drop(homes);
-        let home = home.ok_or(DbError::MissingCode { code_hash })?;
-        let read = Read::Code(code_hash, home);
-        match self.remote.fetch(read)? {
-            Found::Code(code) => Ok(code),
-            _ => Err(self.remote.wrong(read)),
-        }
+        self.code_by(&self.remote, code_hash)
     }
 
     fn block_hash(&self, number: u64) -> Result<B256, DbError> {
-        if let Some(hash) = self.block_hashes.get(&number) {
-            return Ok(*hash);
-        }
-        if number <= self.origin().block.number {
-            return self.remote.block_hash(number);
-        }
-        let step = self.steps.iter().rev().find(|step| step.block.number == number);
-        let hash = step.map(|step| step.block.hash).filter(|hash| !hash.is_zero());
-        hash.ok_or(DbError::MissingBlockHash { number })
+        self.block_hash_by(&self.remote, number)
+    }
+}
+
+impl Database for View<'_> {
+    fn account(&self, address: Address) -> Result<Option<Account>, DbError> {
+        self.remote.account_under(self.db.overlay.get(address), address)
+    }
+
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, DbError> {
+        self.remote.storage_under(self.db.overlay.get(address), address, slot)
+    }
+
+    fn code(&self, code_hash: B256) -> Result<Bytes, DbError> {
+        self.db.code_by(&self.remote, code_hash)
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, DbError> {
+        self.db.block_hash_by(&self.remote, number)
     }
 }
 
@@ -347,10 +385,12 @@ impl StateBackend for ForkDb {
         Ok(())
     }
 
+    /// Out of proofs, so only where the source gives them.
     fn state_root(&self) -> Result<B256, DbError> {
         self.root_of(&self.overlay)
     }
 
+    /// As [`state_root`](Self::state_root).
     fn root_after(&self, diff: &StateDiff) -> Result<B256, DbError> {
         let mut overlay = self.overlay.clone();
         overlay.apply(diff);

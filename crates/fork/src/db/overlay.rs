@@ -8,6 +8,8 @@ use zvm_core::{
 };
 use zvm_trie::{encode_account, encode_word, slot_hash, state_root, storage_root, trie_root};
 
+use crate::root::Changed;
+
 /// The accounts that differ, or were written, since the state was forked.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Overlay {
@@ -114,10 +116,6 @@ impl Overlay {
         self.accounts.get(&address)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.accounts.is_empty()
-    }
-
     /// The accounts, in the order of keccak-256 of their addresses, with that.
     pub(super) fn sorted(&self) -> Vec<(B256, Address, &Local)> {
         let accounts = self.accounts.iter();
@@ -188,6 +186,23 @@ impl Overlay {
             Some((*address, local.info?, storage_root(local.words())))
         };
         state_root(self.accounts.iter().filter_map(account))
+    }
+
+    /// All of it, as far as a state root depends on it, in the order of addresses.
+    pub(super) fn changed(&self) -> Vec<Changed> {
+        let change = |(address, local): (&Address, &Local)| {
+            let mut words: Vec<_> = local.slots.iter().map(|(slot, word)| (*slot, *word)).collect();
+            words.sort_unstable();
+            Changed {
+                address: *address,
+                info: local.info,
+                is_cut_off: local.is_cut_off || local.info.is_none(),
+                words,
+            }
+        };
+        let mut changed: Vec<_> = self.accounts.iter().map(change).collect();
+        changed.sort_unstable_by_key(|change| change.address);
+        changed
     }
 
     /// A root over what was written here.

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use zvm_core::{Address, DbError, Header, U256};
+use zvm_core::{Address, Bytes, DbError, Header, U256};
 use zvm_trie::AccountProof;
 
 use super::{Recording, RecordingSize};
@@ -55,9 +55,7 @@ impl Recorder {
         let requests: Vec<_> =
             slots.into_iter().map(|(address, slots)| ProofRequest { address, slots }).collect();
         for proof in prove_in_parts(&*self.inner, &requests)? {
-            let AccountProof { account_proof, storage_proof, .. } = proof;
-            let nodes = storage_proof.into_iter().flat_map(|slot| slot.proof);
-            account_proof.into_iter().chain(nodes).for_each(|node| recording.insert_node(node));
+            nodes_of(&proof).for_each(|node| recording.insert_node(node.clone()));
         }
         recording.verify().map_err(|error| DbError::Unproven {
             endpoint: self.inner.name(),
@@ -93,11 +91,32 @@ impl Source for Recorder {
         Ok(found)
     }
 
+    fn known(&self, read: &Read) -> Option<Found> {
+        self.inner.known(read)
+    }
+
+    /// Without recording anything: what is recorded must not depend on what was fetched ahead.
+    fn prefetch(&self, reads: &[Read]) -> Result<(), DbError> {
+        self.inner.prefetch(reads)
+    }
+
+    /// Records the nodes, so that roots can be worked out again.
     fn prove(&self, requests: &[ProofRequest]) -> Result<Vec<AccountProof>, DbError> {
-        self.inner.prove(requests)
+        let proofs = self.inner.prove(requests)?;
+        let mut recording = self.lock();
+        for node in proofs.iter().flat_map(nodes_of) {
+            recording.insert_node(node.clone());
+        }
+        drop(recording);
+        Ok(proofs)
     }
 
     fn headers(&self, numbers: &[u64]) -> Result<Vec<Header>, DbError> {
         self.inner.headers(numbers)
     }
+}
+
+/// The nodes of the proofs of an account and its slots.
+fn nodes_of(proof: &AccountProof) -> impl Iterator<Item = &Bytes> {
+    proof.account_proof.iter().chain(proof.storage_proof.iter().flat_map(|slot| &slot.proof))
 }

@@ -106,6 +106,15 @@ impl Source for Replay {
         reads.iter().map(get).collect()
     }
 
+    fn known(&self, read: &Read) -> Option<Found> {
+        self.recording.get(read)
+    }
+
+    /// Nothing can be fetched, and what was not recorded is an error only when it is read.
+    fn prefetch(&self, _: &[Read]) -> Result<(), DbError> {
+        Ok(())
+    }
+
     fn prove(&self, requests: &[ProofRequest]) -> Result<Vec<AccountProof>, DbError> {
         requests.iter().map(|request| self.prove_one(request)).collect()
     }

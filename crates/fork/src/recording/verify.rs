@@ -40,7 +40,7 @@ pub enum VerifyError {
         /// What was to be proven.
         read: Read,
         /// What is wrong with its proof.
-        source: ProofError,
+        source: Box<ProofError>,
     },
 
     /// The proof is good, and what was recorded is something else.
@@ -149,7 +149,7 @@ impl Recording {
         key: B256,
         read: Read,
     ) -> Result<Option<Option<Vec<u8>>>, VerifyError> {
-        let fault = |source| VerifyError::Proof { read, source };
+        let fault = |source| VerifyError::Proof { read, source: Box::new(source) };
         let proof = match self.nodes.proof(root, key) {
             Ok(proof) => proof,
             Err(ProofError::Missing { .. }) => return Ok(None),
