@@ -8,6 +8,7 @@
 //! Not here: which of several chains counts, and keeping anything. The root of the state after a
 //! block is known to the backend alone, so the last comparison is the caller's.
 
+mod bloom;
 mod body;
 mod dao;
 mod difficulty;

@@ -6,7 +6,8 @@ use zvm_core::{
 };
 
 use super::{
-    BlockError, Consensus, InvalidBlock, dao, overlay::Overlay, requests, rewards, system,
+    BlockError, Consensus, InvalidBlock, bloom::Blooms, dao, overlay::Overlay, requests, rewards,
+    system,
 };
 use crate::{Config, Evm, ExecError, Executed, InvalidTransaction, Tracer, gas, transaction::blob};
 
@@ -42,6 +43,7 @@ pub struct BlockExecutor<'a> {
     context: BlockContext<'a>,
     config: Config,
     state: Overlay<'a>,
+    blooms: Blooms,
     done: ExecutedBlock,
 }
 
@@ -71,7 +73,8 @@ impl<'a> BlockExecutor<'a> {
         let env = &context.env;
         let config = super::config(context.chain, context.consensus, env.number, env.timestamp)?;
         let state = Overlay::new(context.db);
-        let mut block = Self { evm, config, state, context, done: ExecutedBlock::default() };
+        let (blooms, done) = (Blooms::default(), ExecutedBlock::default());
+        let mut block = Self { evm, config, state, blooms, context, done };
         if super::dao_block(block.context.chain) == Some(block.context.env.number) {
             block.drain_dao()?;
         }
@@ -131,8 +134,9 @@ impl<'a> BlockExecutor<'a> {
             ReceiptOutcome::Root(root.unwrap_or_default())
         };
         let logs = std::mem::take(&mut executed.logs);
-        let receipt = Receipt::new(tx.tx_type, outcome, self.done.gas_used, logs);
-        self.done.receipts.push(receipt);
+        let bloom = self.blooms.of(&logs);
+        let (tx_type, cumulative_gas_used) = (tx.tx_type, self.done.gas_used);
+        self.done.receipts.push(Receipt { tx_type, outcome, cumulative_gas_used, bloom, logs });
         Ok(executed)
     }
 
