@@ -18,6 +18,11 @@ use zvm_conformance::{Replay, replays};
 use zvm_core::ChainConfig;
 use zvm_evm::Evm;
 
+// What the binary is built with. Both engines allocate from it.
+#[cfg(feature = "fast")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Per block and pair of engines.
 const TIME: Duration = Duration::from_millis(40);
 

@@ -13,6 +13,7 @@ mod error;
 mod evm;
 mod frame;
 mod gas;
+mod hash_cache;
 mod interpreter;
 mod journal;
 mod limits;

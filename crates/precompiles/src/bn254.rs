@@ -83,8 +83,9 @@ fn add(input: &[u8], price: u64, output: &mut Vec<u8>) -> Result<u64, Precompile
 fn mul(input: &[u8], price: u64, output: &mut Vec<u8>) -> Result<u64, PrecompileError> {
     let input = padded::<96>(input);
     let point = read_g1(&input[..64])?;
-    // All of G1 has prime order, so a scalar may be cut down by it.
-    let product = point * Fr::from_be_bytes_mod_order(&input[64..]);
+    // All of G1 has prime order, so a scalar may be cut down by it. Points in projective form are
+    // multiplied by way of the endomorphism (GLV), affine ones are not.
+    let product = point.into_group() * Fr::from_be_bytes_mod_order(&input[64..]);
     write_g1(product.into_affine(), output);
     Ok(price)
 }

@@ -8,6 +8,7 @@ use crate::{
     CallKind, Config, Halt,
     arith::Modulus,
     code::CodeCache,
+    hash_cache::HashCache,
     journal::{AccountId, Journal},
     memory::Memory,
 };
@@ -18,6 +19,7 @@ pub(crate) struct Vm<'a> {
     pub(crate) memory: &'a mut Memory,
     pub(crate) journal: &'a mut Journal,
     pub(crate) codes: &'a mut CodeCache,
+    pub(crate) hashes: &'a mut HashCache,
     /// What the last call of the running frame returned. One buffer serves all frames: a frame
     /// that calls loses what it had.
     pub(crate) return_data: &'a mut Vec<u8>,

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use zvm_core::keccak256;
-
 use super::Done;
 use crate::{
     frame::Frame,
@@ -126,7 +124,7 @@ pub(in crate::interpreter) unsafe fn keccak(s: &mut Regs, vm: &mut Vm<'_>) -> Do
     let words = gas::per_word(word::to_u64_saturating(len), gas::KECCAK_WORD);
     s.charge(words.saturating_add(vm.memory.growth_cost(end)?))?;
     vm.memory.grow(end);
-    let hash = keccak256(&vm.memory.bytes()[range_of(offset, len)]);
+    let hash = vm.hashes.keccak(&vm.memory.bytes()[range_of(offset, len)]);
     s.poke(2, word::from_be(&hash.0));
     s.drop(1);
     Ok(())
