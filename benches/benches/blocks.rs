@@ -24,7 +24,7 @@ use zvm_evm::Evm;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Per block and pair of engines.
-const TIME: Duration = Duration::from_millis(40);
+const TIME: Duration = Duration::from_millis(150);
 
 struct Measured {
     number: u64,

@@ -23,8 +23,8 @@ pub(crate) struct Code {
     padded: Box<[u8]>,
     /// A bit per byte, set where a `JUMPDEST` is no immediate. Found at the first jump.
     jumpdests: OnceLock<Box<[u64]>>,
-    /// Gas the raw loop has spent on it, which decides when decoding pays.
-    raw_gas: AtomicU64,
+    /// Jumps it has taken in the raw loop, which decide when decoding pays.
+    raw_jumps: AtomicU64,
     decoded: OnceLock<Decoded>,
 }
 
@@ -36,7 +36,7 @@ impl Code {
         Self {
             padded: padded.into_boxed_slice(),
             jumpdests: OnceLock::new(),
-            raw_gas: AtomicU64::new(0),
+            raw_jumps: AtomicU64::new(0),
             decoded: OnceLock::new(),
         }
     }
@@ -90,12 +90,12 @@ impl Code {
         self.decoded.get_or_init(|| Decoded::new(self.bytes(), spec))
     }
 
-    pub(crate) fn raw_gas(&self) -> u64 {
-        self.raw_gas.load(Ordering::Relaxed)
+    pub(crate) fn raw_jumps(&self) -> u64 {
+        self.raw_jumps.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn add_raw_gas(&self, gas: u64) {
-        self.raw_gas.fetch_add(gas, Ordering::Relaxed);
+    pub(crate) fn add_raw_jumps(&self, jumps: u64) {
+        self.raw_jumps.fetch_add(jumps, Ordering::Relaxed);
     }
 
     /// Bytes of memory it takes, about.

@@ -25,8 +25,8 @@ pub(crate) struct Machine<'a> {
     /// Frames that wait for the running one, outermost first.
     #[allow(clippy::vec_box, reason = "a frame moves between here and `run` as a pointer")]
     pub(crate) callers: &'a mut Vec<Box<Frame>>,
-    /// Code is decoded once it has spent this much gas per byte in the raw loop.
-    pub(crate) decode_gas_per_byte: u64,
+    /// Code is decoded once it has taken so many jumps per KiB in the raw loop.
+    pub(crate) decode_jumps_per_kib: u64,
 }
 
 /// How a frame ended. Its output is in [`Vm::return_data`].
@@ -151,15 +151,9 @@ impl Machine<'_> {
             return decoded::run(frame, base, &mut self.vm, tracer);
         }
         let may_promote = !T::STEPS && frame.code.decoded().is_none();
-        let threshold = (frame.code.len() as u64).saturating_mul(self.decode_gas_per_byte);
-        let promote_below = if may_promote {
-            let until = threshold.saturating_sub(frame.code.raw_gas());
-            frame.gas_start.saturating_sub(until)
-        } else {
-            0
-        };
+        let jumps = if may_promote { self.jumps_to_decode(&frame.code).max(1) } else { u64::MAX };
         let depth = self.callers.len() + 1;
-        let exit = raw::run(frame, base, &mut self.vm, promote_below, depth, tracer);
+        let exit = raw::run(frame, base, &mut self.vm, jumps, depth, tracer);
         if matches!(exit, Exit::Promote) {
             self.promote(frame);
         }
@@ -342,8 +336,14 @@ impl Machine<'_> {
         })))
     }
 
+    /// Jumps that `code` has to take before decoding it pays.
+    fn jumps_to_decode(&self, code: &Code) -> u64 {
+        let enough = (code.len() as u64).saturating_mul(self.decode_jumps_per_kib) >> 10;
+        enough.saturating_sub(code.raw_jumps())
+    }
+
     fn decode_if_hot(&mut self, code: &Code) -> bool {
-        let is_hot = code.raw_gas() >= (code.len() as u64).saturating_mul(self.decode_gas_per_byte);
+        let is_hot = self.jumps_to_decode(code) == 0;
         if is_hot {
             let decoded = code.decode(self.vm.spec);
             self.vm.codes.note_decoded(decoded);
@@ -502,9 +502,6 @@ impl Machine<'_> {
     /// Closes a frame: undoes what failed, deposits code, returns to the parent's memory.
     fn end<T: Tracer>(&mut self, frame: &Frame, outcome: Outcome, tracer: &mut T) -> FrameResult {
         self.vm.memory.leave(frame.parent_memory);
-        if !frame.is_decoded {
-            frame.code.add_raw_gas(frame.gas_start - frame.gas.min(frame.gas_start));
-        }
         let mut result = FrameResult { outcome, gas_left: frame.gas, created: None };
         let is_create = matches!(frame.kind, CallKind::Create | CallKind::Create2);
         if is_create && matches!(outcome, Outcome::Success(_)) {

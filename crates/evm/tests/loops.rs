@@ -39,8 +39,8 @@ fn run_with(evm: &mut Evm, code: &str, gas: u64, spec: SpecId) -> Executed {
 /// Runs in both loops, which must agree.
 fn run(code: &str, gas: u64) -> Executed {
     let raw =
-        run_with(&mut Evm::new().with_decode_gas_per_byte(u64::MAX), code, gas, SpecId::OSAKA);
-    let decoded = run_with(&mut Evm::new().with_decode_gas_per_byte(0), code, gas, SpecId::OSAKA);
+        run_with(&mut Evm::new().with_decode_jumps_per_kib(u64::MAX), code, gas, SpecId::OSAKA);
+    let decoded = run_with(&mut Evm::new().with_decode_jumps_per_kib(0), code, gas, SpecId::OSAKA);
     assert_eq!(raw, decoded, "{code} with {gas} gas");
     raw
 }

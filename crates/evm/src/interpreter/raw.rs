@@ -47,15 +47,15 @@ static ROWS: [[Row; 256]; SpecId::ALL.len()] = {
     all
 };
 
-/// Runs `frame` from `frame.pc` until it ends, opens a frame, or has spent so much gas that at a
-/// jump with less than `promote_below` left it is to go on decoded.
+/// Runs `frame` from `frame.pc` until it ends, opens a frame, or has taken `jumps` jumps and is to go
+/// on decoded.
 ///
 /// `base` is the bottom of its stack.
 pub(crate) fn run<T: Tracer>(
     frame: &mut Frame,
     base: *mut Limbs,
     vm: &mut Vm<'_>,
-    promote_below: u64,
+    jumps: u64,
     depth: usize,
     tracer: &mut T,
 ) -> Exit {
@@ -65,6 +65,7 @@ pub(crate) fn run<T: Tracer>(
     // SAFETY: the driver keeps `stack_len` at what the loops leave, at most `STACK_MAX`.
     let mut s = Regs { sp: unsafe { base.add(frame.stack_len) }, gas: frame.gas };
     let mut op;
+    let mut jumps_left = jumps;
     let exit = 'run: loop {
         // SAFETY: `pc` is at most 32 past the end of the code, which is padded by 33 zero bytes:
         // it grows by one per opcode plus immediates, jumps go to a `JUMPDEST`, and a zero stops.
@@ -90,7 +91,8 @@ pub(crate) fn run<T: Tracer>(
                     }
                     _ => fault!(Fault::InvalidJump),
                 }
-                if s.gas < promote_below {
+                jumps_left -= 1;
+                if jumps_left == 0 {
                     break 'run Exit::Promote;
                 }
             }};
@@ -240,6 +242,7 @@ pub(crate) fn run<T: Tracer>(
             tracer.step_end(&StepEnd { gas: s.gas, child_gas: 0, halt: None, stack });
         }
     };
+    frame.code.add_raw_jumps(jumps - jumps_left);
     frame.pc = pc;
     frame.gas = s.gas;
     frame.stack_len = (s.sp as usize - base as usize) / size_of::<Limbs>();
