@@ -23,7 +23,7 @@ mod verified;
 pub use db::ForkDb;
 pub use kept::{DiskCache, Kept, KeptStats};
 pub use node::Node;
-pub use open::{Opened, open};
+pub use open::{Opened, open, open_recorded};
 pub use recording::{
     Conflict, MergeError, Proven, Recorder, Recording, RecordingError, RecordingSize, Replay,
     VerifyError,

@@ -6,7 +6,7 @@ use zvm_core::{B256, DbError};
 use zvm_state::{BlockRef, Endpoint, ForkCache, ForkConfig, ForkSource};
 
 use crate::{
-    DiskCache, ForkDb, Found, Kept, Node, Origin, Read, Replay, Source, Traffic, Verified,
+    DiskCache, ForkDb, Found, Kept, Node, Origin, Read, Recorder, Replay, Source, Traffic, Verified,
     node::refused, source::known_chains,
 };
 
@@ -19,6 +19,14 @@ pub struct Opened {
     pub db: ForkDb,
     /// What reading costs; `None` where nothing is ever asked.
     pub traffic: Option<Arc<Traffic>>,
+    /// What was read, where that was asked for.
+    pub recorder: Option<Arc<Recorder>>,
+}
+
+/// What is below a fork.
+struct Below {
+    source: Arc<dyn Source>,
+    traffic: Option<Arc<Traffic>>,
 }
 
 /// A node that must not be asked.
@@ -33,6 +41,18 @@ struct Offline {
 /// A block given by its hash, or by a number that is final, is known after the first time: then
 /// nothing is asked before something is read that is not in the cache.
 pub fn open(config: &ForkConfig) -> Result<Opened, DbError> {
+    let Below { source, traffic } = below(config)?;
+    Ok(Opened { db: ForkDb::new(source), traffic, recorder: None })
+}
+
+/// [`open`] with a [`Recorder`] that remembers all that is read.
+pub fn open_recorded(config: &ForkConfig) -> Result<Opened, DbError> {
+    let Below { source, traffic } = below(config)?;
+    let recorder = Arc::new(Recorder::new(source));
+    Ok(Opened { db: ForkDb::new(recorder.clone()), traffic, recorder: Some(recorder) })
+}
+
+fn below(config: &ForkConfig) -> Result<Below, DbError> {
     let endpoint = match &config.source {
         ForkSource::Recording(path) => {
             let replay: Arc<dyn Source> = match config.is_verified {
@@ -40,7 +60,7 @@ pub fn open(config: &ForkConfig) -> Result<Opened, DbError> {
                 false => Arc::new(Replay::open(path)?),
             };
             check_hash(config, replay.origin(), &replay.name())?;
-            return Ok(Opened { db: ForkDb::new(replay), traffic: None });
+            return Ok(Below { source: replay, traffic: None });
         }
         ForkSource::Node(endpoint) => endpoint,
     };
@@ -51,8 +71,8 @@ pub fn open(config: &ForkConfig) -> Result<Opened, DbError> {
             refused(config, "offline, and the cache does not have this block: name it by its hash")
         })?;
         let offline = Offline { origin, name: endpoint.to_string() };
-        let db = layers(Arc::new(offline), config, cache, endpoint)?;
-        return Ok(Opened { db, traffic: None });
+        let source = layers(Arc::new(offline), config, cache, endpoint)?;
+        return Ok(Below { source, traffic: None });
     }
     let node = match known {
         Some(origin) => Node::resume(config, origin)?,
@@ -68,7 +88,7 @@ pub fn open(config: &ForkConfig) -> Result<Opened, DbError> {
     if let Some(cache) = &cache {
         remember(cache, config, endpoint, &node);
     }
-    Ok(Opened { db: layers(Arc::new(node), config, cache, endpoint)?, traffic })
+    Ok(Below { source: layers(Arc::new(node), config, cache, endpoint)?, traffic })
 }
 
 /// Puts proofs and caches over a node.
@@ -77,7 +97,7 @@ fn layers(
     config: &ForkConfig,
     cache: Option<DiskCache>,
     endpoint: &Endpoint,
-) -> Result<ForkDb, DbError> {
+) -> Result<Arc<dyn Source>, DbError> {
     let source = match config.is_verified {
         true => Arc::new(Verified::new(node)?),
         false => node,
@@ -87,7 +107,7 @@ fn layers(
         Some(cache) => kept.with_disk(cache, endpoint.url()),
         None => kept,
     };
-    Ok(ForkDb::new(Arc::new(kept)))
+    Ok(Arc::new(kept))
 }
 
 /// The cache on disk. Where nobody has asked for one it is left out if it cannot be had.
