@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::{Map, Value, json};
-use zvm::{Address, SpecId, U256};
+use zvm::{Address, U256};
 
 use crate::{
     engine::{AtArgs, DbArgs},
@@ -50,8 +50,8 @@ pub(crate) struct StorageArgs {
 pub(crate) fn account(args: &AccountArgs) -> anyhow::Result<ExitCode> {
     let address = args.address;
     let mut zvm = match args.set_balance {
-        Some(_) => args.db.open(SpecId::default())?,
-        None => args.db.open_existing(SpecId::default())?,
+        Some(_) => args.db.open(None)?,
+        None => args.db.open_existing(None)?,
     };
     if let Some(wei) = args.set_balance {
         zvm.set_balance(address, wei)?;
@@ -94,7 +94,7 @@ pub(crate) fn account(args: &AccountArgs) -> anyhow::Result<ExitCode> {
 }
 
 pub(crate) fn storage(args: &StorageArgs) -> anyhow::Result<ExitCode> {
-    let zvm = args.db.open_existing(SpecId::default())?;
+    let zvm = args.db.open_existing(None)?;
     let mut out = Output::stdout();
     if let Some(slot) = args.slot {
         let word = zvm.at(args.at.number(&zvm)?)?.storage(args.address, slot)?;

@@ -22,11 +22,11 @@ use zvm_state::{
     FileDb,
     dump::{self, LoadError},
     kv::Access,
-    migrate, open, open_store,
+    migrate, open_store,
 };
 
 use crate::{
-    engine::{DbArgs, check_exists, existing},
+    engine::{DbArgs, check_exists, existing, open_database},
     failure::usage,
     output::Output,
 };
@@ -158,7 +158,7 @@ fn stat(
     let bytes = bytes.map(|stat| stat.sizes.disk_bytes);
     let db: Box<dyn StateBackend> = match store {
         Some(store) => Box::new(store),
-        None => open(config)?,
+        None => open_database(config)?.backend,
     };
     let (head, root) = (db.head()?, db.state_root()?);
     let mut facts = vec![
@@ -181,7 +181,7 @@ fn stat(
 }
 
 fn dump(args: &DumpArgs) -> anyhow::Result<()> {
-    let db = open(&existing(&args.db.db)?)?;
+    let db = open_database(&existing(&args.db.db)?)?.backend;
     let Some(path) = &args.output else {
         // The bar would run through the lines.
         let bar = match io::stdout().is_terminal() {
@@ -241,7 +241,7 @@ fn load(args: &LoadArgs) -> anyhow::Result<()> {
 }
 
 fn migrate_to(args: &MigrateArgs) -> anyhow::Result<()> {
-    let from = open(&existing(&args.from)?)?;
+    let from = open_database(&existing(&args.from)?)?.backend;
     let bar = walk_bar("copying");
     let copied = migrate(&*from, &args.to, |hash| advance(&bar, hash))?;
     bar.finish_and_clear();

@@ -1,19 +1,24 @@
 //! Opening the engine that a command asks for, and one execution on it.
 
-use std::fs;
+use std::{
+    fs,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use anyhow::{Context, ensure};
 use clap::Args;
 use zvm::{
-    Address, Bytes, DEFAULT_SENDER, DatabaseConfig, Error, Executed, Raw, SpecId, TxKind, U256, Zvm,
+    Address, Bytes, DEFAULT_SENDER, DatabaseConfig, DbError, Error, Executed, OpenedDatabase, Raw,
+    SpecId, Traffic, TxKind, U256, Zvm,
 };
 
 use crate::{value, watch::Watch};
 
 #[derive(Debug, Args)]
 pub(crate) struct DbArgs {
-    /// Where the state lives: `file:FOLDER`, with options such as `file:FOLDER?history=all`, or
-    /// `memory:` for an empty state that is then forgotten
+    /// Where the state lives: `file:FOLDER`, with options such as `file:FOLDER?history=all`;
+    /// `fork:URL@BLOCK` for that of a remote node, where changes are then forgotten; `memory:` for an
+    /// empty one
     #[arg(long, value_name = "DATABASE", default_value = "file:./zvm-state")]
     pub(crate) db: DatabaseConfig,
 }
@@ -23,6 +28,13 @@ pub(crate) struct SpecArgs {
     /// Hard fork, such as Cancun or EIP158
     #[arg(long, value_name = "NAME", default_value_t)]
     pub(crate) spec: SpecId,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DbSpecArgs {
+    /// Hard fork, such as Cancun or EIP158; default that of the forked block, or the latest
+    #[arg(long, value_name = "NAME")]
+    pub(crate) spec: Option<SpecId>,
 }
 
 #[derive(Debug, Args)]
@@ -58,18 +70,41 @@ impl AtArgs {
 
 impl DbArgs {
     /// Opens the database, making one where there is none.
-    pub(crate) fn open(&self, spec: SpecId) -> anyhow::Result<Zvm> {
+    pub(crate) fn open(&self, spec: Option<SpecId>) -> anyhow::Result<Zvm> {
         open(&self.db, spec)
     }
 
     /// Opens the database to read it, beside others who do.
-    pub(crate) fn open_existing(&self, spec: SpecId) -> anyhow::Result<Zvm> {
+    pub(crate) fn open_existing(&self, spec: Option<SpecId>) -> anyhow::Result<Zvm> {
         open(&existing(&self.db)?, spec)
     }
 }
 
-fn open(config: &DatabaseConfig, spec: SpecId) -> anyhow::Result<Zvm> {
-    let mut zvm = Zvm::builder().database(&config.to_string())?.spec(spec).build()?;
+/// What reading remote states has cost, for the end of the command.
+static TRAFFIC: Mutex<Vec<Arc<Traffic>>> = Mutex::new(Vec::new());
+
+/// Opens any database.
+pub(crate) fn open_database(config: &DatabaseConfig) -> Result<OpenedDatabase, DbError> {
+    let opened = OpenedDatabase::open(config)?;
+    let traffic = opened.fork.as_ref().and_then(|fork| fork.traffic.clone());
+    TRAFFIC.lock().unwrap_or_else(PoisonError::into_inner).extend(traffic);
+    Ok(opened)
+}
+
+/// Says on standard error what reading remote states has cost, if any was read.
+pub(crate) fn report_traffic() {
+    for traffic in TRAFFIC.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        eprintln!("upstream: {traffic}");
+    }
+}
+
+fn open(config: &DatabaseConfig, spec: Option<SpecId>) -> anyhow::Result<Zvm> {
+    let builder = Zvm::builder().opened(open_database(config)?);
+    let builder = match spec {
+        Some(spec) => builder.spec(spec),
+        None => builder,
+    };
+    let mut zvm = builder.build()?;
     // What is sent now makes the next block.
     zvm.block_mut().number = zvm.head()?.number.saturating_add(1);
     Ok(zvm)

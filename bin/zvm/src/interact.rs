@@ -4,12 +4,12 @@ use std::{path::PathBuf, process::ExitCode};
 
 use alloy_json_abi::{Function, JsonAbi};
 use clap::Args;
-use zvm::{Address, Bytes, TxKind, Zvm};
+use zvm::{Address, Bytes, DbError, Error, TxKind, Zvm};
 
 use crate::{
     abi,
     artifact::Artifact,
-    engine::{AtArgs, DbArgs, RequestArgs, SpecArgs},
+    engine::{AtArgs, DbArgs, DbSpecArgs, RequestArgs},
     failure::usage,
     report::Report,
     source::{Code, Source},
@@ -72,7 +72,7 @@ struct Common {
     #[command(flatten)]
     request: RequestArgs,
     #[command(flatten)]
-    spec: SpecArgs,
+    spec: DbSpecArgs,
     #[command(flatten)]
     watch: WatchArgs,
     /// Print one JSON object
@@ -120,7 +120,7 @@ pub(crate) fn deploy(args: DeployArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let mut zvm = common.db.open(common.spec.spec)?;
-    let mut watch = common.watch.start(common.spec.spec)?;
+    let mut watch = common.watch.start(zvm.spec())?;
     let executed = common.request.transact(&mut zvm, TxKind::Create, initcode, watch.as_mut())?;
     let calls = common.watch.finish(watch, &executed)?;
     let mut extra = Vec::new();
@@ -137,14 +137,14 @@ pub(crate) fn send(args: SendArgs) -> anyhow::Result<ExitCode> {
     let SendArgs { callee, common } = args;
     let Prepared { to, abi, function, data } = callee.prepare()?;
     let mut zvm = common.db.open(common.spec.spec)?;
-    let mut watch = common.watch.start(common.spec.spec)?;
+    let mut watch = common.watch.start(zvm.spec())?;
     let executed = common.request.transact(&mut zvm, to.into(), data, watch.as_mut())?;
     let calls = common.watch.finish(watch, &executed)?;
     Report {
         abi: abi.as_ref(),
         function: function.as_ref(),
         calls: calls.as_ref(),
-        extra: committed(&zvm)?.into(),
+        extra: committed(&zvm)?,
         ..Report::new(&executed)
     }
     .print(common.json)
@@ -154,7 +154,7 @@ pub(crate) fn call(args: CallArgs) -> anyhow::Result<ExitCode> {
     let CallArgs { callee, at, common } = args;
     let Prepared { to, abi, function, data } = callee.prepare()?;
     let mut zvm = common.db.open_existing(common.spec.spec)?;
-    let mut watch = common.watch.start(common.spec.spec)?;
+    let mut watch = common.watch.start(zvm.spec())?;
     let executed = common.request.call(&mut zvm, to, data, at.block, watch.as_mut())?;
     let calls = common.watch.finish(watch, &executed)?;
     Report {
@@ -166,7 +166,13 @@ pub(crate) fn call(args: CallArgs) -> anyhow::Result<ExitCode> {
     .print(common.json)
 }
 
-/// The block that a transaction made, and the state after it.
-fn committed(zvm: &Zvm) -> anyhow::Result<[(&'static str, String); 2]> {
-    Ok([("block", zvm.head()?.number.to_string()), ("state root", zvm.state_root()?.to_string())])
+/// The block that a transaction made, and the state after it, as far as anybody knows.
+fn committed(zvm: &Zvm) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let mut facts = vec![("block", zvm.head()?.number.to_string())];
+    match zvm.state_root() {
+        Ok(root) => facts.push(("state root", root.to_string())),
+        Err(Error::Database(DbError::Unsupported { .. })) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(facts)
 }

@@ -40,7 +40,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     match commands::Cli::try_parse() {
-        Ok(cli) => cli.command.run().unwrap_or_else(|error| failure::report(&error)),
+        Ok(cli) => {
+            let code = cli.command.run().unwrap_or_else(|error| failure::report(&error));
+            engine::report_traffic();
+            code
+        }
         Err(error) => failure::report_arguments(&error),
     }
 }

@@ -55,6 +55,14 @@ pub type VisitSlot<'a> = dyn FnMut(B256, U256, U256) -> Result<ControlFlow<()>, 
 ///
 /// Every commit makes a block. A new backend stands at block 0.
 pub trait StateBackend: Database {
+    /// Makes ready what `run` is going to read, where reading takes a while and many reads at once take
+    /// no longer: `run` may be called many times, on made-up answers, and what it does counts for
+    /// nothing. Elsewhere this does nothing.
+    fn read_ahead(&self, run: &mut dyn FnMut(&dyn Database)) -> Result<(), DbError> {
+        let _ = run;
+        Ok(())
+    }
+
     /// Makes `diff` part of the state, as the state of the next block: all of it, or on an error
     /// none of it.
     ///

@@ -2,9 +2,9 @@
 
 use zvm_core::{BlobParams, BlockEnv, SpecId, StateBackend};
 use zvm_evm::Config;
-use zvm_state::{DatabaseConfig, MemoryDb};
+use zvm_state::DatabaseConfig;
 
-use crate::{Error, Zvm};
+use crate::{Error, OpenedDatabase, Zvm};
 
 /// Settings of a [`Zvm`] to be. From [`Zvm::builder`].
 ///
@@ -23,22 +23,22 @@ use crate::{Error, Zvm};
 #[derive(Default)]
 #[must_use = "nothing happens until `build`"]
 pub struct Builder {
-    spec: SpecId,
+    spec: Option<SpecId>,
     chain_id: Option<u64>,
     blob: Option<BlobParams>,
-    block: BlockEnv,
+    block: Option<BlockEnv>,
     database: DatabaseConfig,
-    backend: Option<Box<dyn StateBackend>>,
+    opened: Option<OpenedDatabase>,
 }
 
 impl Builder {
-    /// The hard fork; default the latest.
+    /// The hard fork; default that of the forked block, or the latest.
     pub fn spec(mut self, spec: SpecId) -> Self {
-        self.spec = spec;
+        self.spec = Some(spec);
         self
     }
 
-    /// What `CHAINID` answers; default 1.
+    /// What `CHAINID` answers; default that of the forked chain, or 1.
     pub fn chain_id(mut self, chain_id: u64) -> Self {
         self.chain_id = Some(chain_id);
         self
@@ -50,35 +50,54 @@ impl Builder {
         self
     }
 
-    /// The block that everything runs in; default number 1 with 60 million gas and no fees.
+    /// The block that everything runs in; default the one after the forked block, or number 1 with
+    /// 60 million gas and no fees.
     pub fn block(mut self, block: BlockEnv) -> Self {
-        self.block = block;
+        self.block = Some(block);
         self
     }
 
-    /// Where the state lives, such as `file:./state`; default `memory:`. Opened by `build`.
-    pub fn database(mut self, config: &str) -> Result<Self, Error> {
-        self.database = config.parse()?;
-        Ok(self)
+    /// Where the state lives, such as `file:./state` or `fork:http://localhost:8545@17`; default
+    /// `memory:`. Opened by `build`.
+    pub fn database(self, config: &str) -> Result<Self, Error> {
+        Ok(self.database_config(config.parse()?))
+    }
+
+    /// [`database`](Self::database), parsed already.
+    pub fn database_config(mut self, config: DatabaseConfig) -> Self {
+        self.database = config;
+        self
     }
 
     /// A backend that is open already, in place of [`database`](Self::database).
     pub fn backend(mut self, backend: Box<dyn StateBackend>) -> Self {
-        self.backend = Some(backend);
+        self.opened = Some(OpenedDatabase { backend, fork: None });
+        self
+    }
+
+    /// A database that is open already, in place of [`database`](Self::database).
+    pub fn opened(mut self, database: OpenedDatabase) -> Self {
+        self.opened = Some(database);
         self
     }
 
     /// Opens the database. Fails where it cannot, or where this build lacks a precompile of the
     /// hard fork.
     pub fn build(self) -> Result<Zvm, Error> {
-        let mut config = Config::new(self.spec)?;
-        config.chain_id = self.chain_id.unwrap_or(config.chain_id);
-        config.blob = self.blob.unwrap_or(config.blob);
-        let backend = match (self.backend, &self.database) {
-            (Some(backend), _) => backend,
-            (None, DatabaseConfig::Memory) => Box::new(MemoryDb::new()),
-            (None, database) => zvm_state::open(database)?,
+        let OpenedDatabase { backend, fork } = match self.opened {
+            Some(opened) => opened,
+            None => OpenedDatabase::open(&self.database)?,
         };
-        Ok(Zvm::from_parts(config, self.block, backend))
+        let origin = fork.as_ref().map(|fork| fork.origin());
+        let spec = self.spec.or(origin.and_then(|origin| origin.spec)).unwrap_or_default();
+        let mut config = Config::new(spec)?;
+        let chain_id = self.chain_id.or(origin.map(|origin| origin.chain_id));
+        config.chain_id = chain_id.unwrap_or(config.chain_id);
+        let block = self.block.or_else(|| fork.as_ref().map(|fork| fork.next_block()));
+        let block = block.unwrap_or_default();
+        // A chain has a schedule of its own from one hard fork to the next.
+        let of_chain = origin.and_then(|origin| origin.chain()?.blob_params_at(block.timestamp));
+        config.blob = self.blob.or(of_chain).unwrap_or(config.blob);
+        Ok(Zvm::from_parts(config, block, backend, fork))
     }
 }

@@ -100,11 +100,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Not here: networks. The command line is `zvm-cli`, the machine alone is `zvm-evm`.
+//! A [`Fork`] has the state of a remote node. Not here: networks of peers. The command line is `zvm-cli`, the machine alone is `zvm-evm`.
 
 mod builder;
 mod calldata;
 mod chain;
+mod database;
 #[cfg(all(doctest, feature = "sol"))]
 mod docs;
 mod error;
@@ -124,12 +125,14 @@ pub use zvm_core::{
 pub use zvm_evm::{
     Executed, Halt, InvalidTransaction, NoTracer, Outcome, SuccessReason, Tracer, tracers,
 };
+pub use zvm_fork::Traffic;
 pub use zvm_state::DatabaseConfig;
 pub use zvm_txlog::{BlockAttributes, Chain, ChainError, MinedTransaction, NextBlock, Rejected};
 
 pub use builder::Builder;
 pub use calldata::{Calldata, Raw};
 pub use chain::{ChainRequest, ChainZvm, MinedBlock};
+pub use database::{Fork, OpenedDatabase};
 pub use error::Error;
 pub use receipt::Receipt;
 #[cfg(feature = "sol")]

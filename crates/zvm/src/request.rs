@@ -1,6 +1,8 @@
 //! One execution with its particulars: who sends, how much wei, how much gas, who watches.
 
-use zvm_core::{Address, BlockEnv, Bytes, Database, SpecId, Transaction, TxKind, U256};
+use zvm_core::{
+    Address, BlockEnv, Bytes, Database, SpecId, StateBackend, Transaction, TxKind, U256,
+};
 use zvm_evm::{Checks, Executed, Message, NoTracer, TRANSACTION_GAS_CAP, Tracer};
 
 use crate::{Calldata, Error, Raw, Receipt, Zvm};
@@ -98,6 +100,9 @@ impl<'a, T: Tracer> Request<'a, T> {
         };
         let Zvm { evm, config, block, db, .. } = self.zvm;
         let Some(number) = self.at else {
+            db.read_ahead(&mut |db| {
+                let _ = evm.call(&message, block, config, db, &mut NoTracer);
+            })?;
             return Ok(evm.call(&message, block, config, &**db, &mut self.tracer)?);
         };
         let block = BlockEnv { number, ..block.clone() };
@@ -150,13 +155,14 @@ impl<'a, T: Tracer> Request<'a, T> {
     /// Runs the transaction; commits nothing.
     fn execute(&mut self, to: TxKind, data: Bytes) -> Result<Executed, Error> {
         let Zvm { evm, config, block, db, .. } = &mut *self.zvm;
+        let backend: &dyn StateBackend = &**db;
         let mut block = block.clone();
         let past;
         let db: &dyn Database = match self.at {
-            None => &**db,
+            None => backend,
             Some(number) => {
                 block.number = number;
-                past = db.at(number)?;
+                past = backend.at(number)?;
                 &*past
             }
         };
@@ -174,6 +180,11 @@ impl<'a, T: Tracer> Request<'a, T> {
         let checks = Checks { base_fee: false, sender_code: false, ..Checks::ALL };
         let mut config = config.clone();
         config.checks = checks;
+        if self.at.is_none() {
+            backend.read_ahead(&mut |db| {
+                let _ = evm.execute(&tx, &block, &config, db, &mut NoTracer);
+            })?;
+        }
         Ok(evm.execute(&tx, &block, &config, db, &mut self.tracer)?)
     }
 }

@@ -8,7 +8,7 @@ use zvm_core::{
 };
 use zvm_evm::{Config, Evm, Executed, NoTracer};
 
-use crate::{Builder, Calldata, Error, Receipt, Request};
+use crate::{Builder, Calldata, Error, Fork, Receipt, Request};
 
 /// Who sends where nobody else is named.
 pub const DEFAULT_SENDER: Address = address!("5a564d0000000000000000000000000000000001");
@@ -19,6 +19,7 @@ pub struct Zvm {
     pub(crate) config: Config,
     pub(crate) block: BlockEnv,
     pub(crate) db: Box<dyn StateBackend>,
+    pub(crate) fork: Option<Fork>,
 }
 
 impl Zvm {
@@ -30,7 +31,8 @@ impl Zvm {
             .expect("memory is there, and default features have every precompile")
     }
 
-    /// An engine of the latest hard fork on a database: `memory:` or `file:FOLDER`.
+    /// An engine on a database, such as `file:FOLDER` or `fork:URL@BLOCK`: of the latest hard fork, or
+    /// of the one that the forked block had.
     pub fn open(config: &str) -> Result<Self, Error> {
         Self::builder().database(config)?.build()
     }
@@ -40,8 +42,13 @@ impl Zvm {
         Builder::default()
     }
 
-    pub(crate) fn from_parts(config: Config, block: BlockEnv, db: Box<dyn StateBackend>) -> Self {
-        Self { evm: Evm::new(), config, block, db }
+    pub(crate) fn from_parts(
+        config: Config,
+        block: BlockEnv,
+        db: Box<dyn StateBackend>,
+        fork: Option<Fork>,
+    ) -> Self {
+        Self { evm: Evm::new(), config, block, db, fork }
     }
 
     // --- Acting -------------------------------------------------------------------------------
@@ -95,7 +102,7 @@ impl Zvm {
     /// Executes and commits `tx` as it stands, by all rules of consensus: nonce, fees, limits. A
     /// revert or halt is one of the outcomes.
     pub fn execute(&mut self, tx: &Transaction) -> Result<Executed, Error> {
-        let Self { evm, config, block, db } = self;
+        let Self { evm, config, block, db, .. } = self;
         let executed = evm.execute(tx, block, config, &**db, &mut NoTracer)?;
         db.commit(&executed.diff)?;
         Ok(executed)
@@ -167,6 +174,12 @@ impl Zvm {
     /// that goes is up to the database: `file:FOLDER?history=all` keeps everything.
     pub fn at(&self, number: u64) -> Result<Box<dyn Database + '_>, Error> {
         Ok(self.db.at(number)?)
+    }
+
+    /// The remote state that this is a fork of, if it is one.
+    #[must_use]
+    pub fn fork(&self) -> Option<&Fork> {
+        self.fork.as_ref()
     }
 
     /// The hard fork.

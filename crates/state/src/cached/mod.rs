@@ -231,6 +231,10 @@ impl Database for CachedDb {
 }
 
 impl StateBackend for CachedDb {
+    fn read_ahead(&self, run: &mut dyn FnMut(&dyn Database)) -> Result<(), DbError> {
+        self.inner.read_ahead(run)
+    }
+
     fn commit_block(&mut self, block: BlockId, diff: &StateDiff) -> Result<(), DbError> {
         self.writing(diff, |inner| inner.commit_block(block, diff))
     }
