@@ -32,6 +32,10 @@ bench *ARGS:
 state-bench *ARGS:
     cargo xtask state-bench {{ARGS}}
 
+# requests and time of forks beside anvil
+fork-bench:
+    cargo xtask fork-bench
+
 # fetch the node that tests of forks talk to
 peers:
     cargo xtask peers

@@ -147,6 +147,14 @@ pub(crate) fn retention(args: &[String]) -> Result<(), Failure> {
     example("zvm-state", "retention", args)
 }
 
+/// What reading a remote state costs, beside anvil on the same upstream.
+pub(crate) fn fork_bench(args: &[String]) -> Result<(), Failure> {
+    if !args.is_empty() {
+        return Err(Failure::Usage(format!("`fork-bench` takes no arguments, found {args:?}")));
+    }
+    run(&mut cargo(["run", "--release", "--package", "zvm-fork", "--example", "fork_bench"]))
+}
+
 /// Builds an example in release and runs it, with RocksDB if `args` ask for it.
 fn example(package: &str, name: &str, args: &[String]) -> Result<(), Failure> {
     let asks = |arg: &String| matches!(arg.as_str(), "--rocksdb" | "rocksdb" | "both");

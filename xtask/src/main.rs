@@ -79,6 +79,13 @@ const COMMANDS: &[Command] = &[
         run: peers::install,
     },
     Command {
+        name: "fork-bench",
+        usage: "",
+        about: "Measure forks beside anvil on the same upstream node: requests and time, with 0 and 20 ms of \
+            latency",
+        run: commands::fork_bench,
+    },
+    Command {
         name: "compliance",
         usage: "[--blocks N] [--seed S] [--rocksdb]",
         about: "Run one random workload of 10,000 blocks on all state backends and compare them after \

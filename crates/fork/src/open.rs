@@ -6,8 +6,8 @@ use zvm_core::{B256, DbError};
 use zvm_state::{BlockRef, Endpoint, ForkCache, ForkConfig, ForkSource};
 
 use crate::{
-    DiskCache, ForkDb, Found, Kept, Node, Origin, Read, Recorder, Replay, Source, Traffic, Verified,
-    node::refused, source::known_chains,
+    DiskCache, ForkDb, Found, Kept, Node, Origin, Read, Recorder, Replay, Source, Traffic,
+    Verified, node::refused, source::known_chains,
 };
 
 /// The numbers that chains of development nodes have.

@@ -353,6 +353,10 @@ impl Database for Earlier<'_> {
 }
 
 impl StateBackend for ForkDb {
+    fn read_ahead(&self, run: &mut dyn FnMut(&dyn Database)) -> Result<(), DbError> {
+        self.run_ahead(run)
+    }
+
     fn commit_block(&mut self, block: BlockId, diff: &StateDiff) -> Result<(), DbError> {
         let head = self.present().number;
         if head.checked_add(1) != Some(block.number) {
