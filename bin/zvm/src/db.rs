@@ -3,6 +3,8 @@
 
 mod backup;
 mod proof;
+#[cfg(feature = "net")]
+mod serve;
 mod target;
 mod upkeep;
 
@@ -50,6 +52,9 @@ pub(crate) enum DbCommand {
     Backup(backup::BackupArgs),
     /// Make a store of a backup in which nothing has changed, and verify its root
     Restore(backup::RestoreArgs),
+    /// Serve a database to other processes, for which it is net:HOST:PORT
+    #[cfg(feature = "net")]
+    Serve(Box<serve::ServeArgs>),
     /// Prove an account and slots, as eth_getProof does
     Proof(proof::ProofArgs),
     /// Check such a proof against a state root, without a database
@@ -136,6 +141,8 @@ impl DbCommand {
             Self::Prune(args) => upkeep::prune(&args)?,
             Self::Backup(args) => backup::backup(&args)?,
             Self::Restore(args) => backup::restore(&args)?,
+            #[cfg(feature = "net")]
+            Self::Serve(args) => serve::serve(&args)?,
             Self::Proof(args) => proof::proof(&args)?,
             Self::VerifyProof(args) => proof::verify(&args)?,
             Self::Dump(args) => dump(&args)?,

@@ -17,8 +17,8 @@ use crate::{value, watch::Watch};
 #[derive(Debug, Args)]
 pub(crate) struct DbArgs {
     /// Where the state lives: `file:FOLDER`, with options such as `file:FOLDER?history=all`;
-    /// `fork:URL@BLOCK` for that of a remote node, where changes are then forgotten; `memory:` for an
-    /// empty one
+    /// `fork:URL@BLOCK` for that of a remote node, where changes are then forgotten; `net:HOST:PORT` for
+    /// what `zvm db serve` serves there; `memory:` for an empty one
     #[arg(long, value_name = "DATABASE", default_value = "file:./zvm-state")]
     pub(crate) db: DatabaseConfig,
 }
@@ -126,8 +126,10 @@ pub(crate) fn existing(config: &DatabaseConfig) -> anyhow::Result<DatabaseConfig
     while let DatabaseConfig::Cached { inner: next, .. } = inner {
         inner = next;
     }
-    if let DatabaseConfig::File(store) | DatabaseConfig::RocksDb(store) = inner {
-        store.is_read_only = true;
+    match inner {
+        DatabaseConfig::File(store) | DatabaseConfig::RocksDb(store) => store.is_read_only = true,
+        DatabaseConfig::Net(net) => net.is_read_only = true,
+        _ => {}
     }
     Ok(config)
 }

@@ -34,6 +34,8 @@ impl OpenedDatabase {
                 fork = Some(Fork { source, traffic });
                 Ok(Box::new(opened.db))
             }
+            #[cfg(feature = "net")]
+            DatabaseConfig::Net(config) => Ok(Box::new(zvm_net::NetDb::from_config(config)?)),
             other => Err(DbError::Config {
                 config: other.to_string(),
                 what: "not in this build".to_owned(),

@@ -25,7 +25,8 @@ pub use fork::{BlockRef, ForkCache, ForkConfig, ForkSource};
 pub use net::NetConfig;
 pub use secret::SecretSource;
 
-pub(crate) use size::{parse_bytes, show_bytes};
+pub use size::parse_bytes;
+pub(crate) use size::show_bytes;
 
 /// Which backend to open, and how.
 ///

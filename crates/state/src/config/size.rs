@@ -3,7 +3,8 @@
 const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// `512MiB`, `64KiB`, `100B`; `None` if it is something else or 2^64 and more.
-pub(crate) fn parse_bytes(text: &str) -> Option<u64> {
+#[must_use]
+pub fn parse_bytes(text: &str) -> Option<u64> {
     let (digits, size) =
         UNITS.iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?, size)))?;
     // `parse` takes a sign.
