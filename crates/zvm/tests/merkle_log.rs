@@ -1,12 +1,13 @@
 //! `contracts/MerkleLog.sol` beside the verifier of `zvm-trie`: they agree on every proof.
 #![cfg(feature = "sol")]
 
-use zvm::{Address, B256, U256, Zvm, hex, sol};
+use zvm::{Address, B256, U256, Zvm, hex, keccak256, sol};
 use zvm_core::SigningKey;
 use zvm_trie::log::{
     ConsistencyProof, InclusionProof, MemoryNodes, SignedTreeHead, TreeHead, leaf_hash, node_hash,
     prove_consistency, prove_inclusion, root_at,
 };
+use zvm_txlog::LogEntry;
 
 sol! {
     interface MerkleLog {
@@ -108,6 +109,85 @@ fn the_contract_and_the_library_agree_on_every_proof() {
         }
     }
     assert!(right > 400 && wrong > 1000, "{right} right, {wrong} wrong");
+}
+
+/// The entries of a log of 100,000 transactions, 16 to a block.
+fn large_log() -> Vec<LogEntry> {
+    let hash = |kind: u8, number: u64| keccak256([&[kind][..], &number.to_be_bytes()].concat());
+    let block = |number| {
+        let block_hash = hash(0, number);
+        let transaction = move |index: u64| LogEntry::Transaction {
+            block_number: number,
+            block_hash,
+            index: index as u32,
+            transaction_hash: hash(1, 16 * number + index),
+            receipt_hash: hash(2, 16 * number + index),
+        };
+        std::iter::once(LogEntry::Block { number, hash: block_hash })
+            .chain((0..16).map(transaction))
+    };
+    (0..6250).flat_map(block).collect()
+}
+
+/// Where the shape of a tree changes, up to `size`, and some places between.
+fn edges(size: u64) -> Vec<u64> {
+    let powers = (0..64).map(|power| 1_u64 << power).take_while(|power| *power <= size);
+    let around = powers.flat_map(|power| [power - 1, power, power + 1]);
+    let between = (1..8).map(|part| size / 8 * part);
+    let mut edges: Vec<u64> = around.chain(between).chain([size - 1, size]).collect();
+    edges.retain(|edge| *edge <= size);
+    edges.sort_unstable();
+    edges.dedup();
+    edges
+}
+
+#[test]
+fn the_contract_and_the_library_agree_on_a_log_of_100_000_transactions() {
+    let mut contract = Contract::new();
+    let entries = large_log();
+    let nodes = MemoryNodes::new(entries.iter().map(LogEntry::hash));
+    let size = entries.len() as u64;
+    let transactions = entries.iter().filter(|entry| matches!(entry, LogEntry::Transaction { .. }));
+    assert_eq!((transactions.count(), size), (100_000, 106_250));
+    let root = |size| root_at(&nodes, size).unwrap();
+    let (mut right, mut wrong) = (0, 0);
+    let mut count = |is_right| if is_right { right += 1 } else { wrong += 1 };
+
+    // At its full size every 53rd entry, which meets every place in a block, and the edges of others.
+    let whole = root(size);
+    for index in (0..size).step_by(53).chain(edges(size - 1)) {
+        let entry = &entries[index as usize];
+        let call = MerkleLog::leafHashCall { entry: entry.encode().into() };
+        let leaf = contract.zvm.call(contract.at, call).unwrap();
+        assert_eq!(leaf, entry.hash());
+        let proof = prove_inclusion(&nodes, index, size).unwrap();
+        count(contract.inclusion(&proof, leaf, whole));
+        let moved = InclusionProof { index: index ^ 1, ..proof };
+        count(contract.inclusion(&moved, leaf, whole));
+    }
+    let sizes = edges(size);
+    for (size, then) in sizes.iter().skip(2).map(|size| (*size, root(*size))) {
+        for index in [0, size / 3, size - 2, size - 1] {
+            let leaf = entries[index as usize].hash();
+            let proof = prove_inclusion(&nodes, index, size).unwrap();
+            for path in variants(&proof.path) {
+                count(contract.inclusion(&InclusionProof { path, ..proof }, leaf, then));
+            }
+        }
+        for (old_size, old) in
+            sizes.iter().filter(|old| **old <= size).map(|old| (*old, root(*old)))
+        {
+            let proof = prove_consistency(&nodes, old_size, size).unwrap();
+            count(contract.consistency(&proof, old, then));
+            if size == *sizes.last().unwrap() {
+                for path in variants(&proof.path) {
+                    count(contract.consistency(&ConsistencyProof { path, ..proof }, old, then));
+                }
+            }
+            count(contract.consistency(&proof, then, old));
+        }
+    }
+    assert!(right > 3500 && wrong > 5000, "{right} right, {wrong} wrong");
 }
 
 #[test]
