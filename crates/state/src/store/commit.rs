@@ -1,5 +1,7 @@
 //! A block as one batch.
 
+use std::sync::{MutexGuard, PoisonError};
+
 use zvm_core::{B256, BlockId, DbError, StateDiff};
 
 use super::{
@@ -30,7 +32,11 @@ impl FileDb {
     ) -> Result<(), DbError> {
         let before = self.meta.head;
         follows(before.block, block.number)?;
-        let Staged { plan, branches, root, redo } = self.stage(diff, &mut batch)?;
+        let Staged { plan, branches, root, redo } = match self.take_prepared(diff) {
+            Some(staged) => staged,
+            None => self.stage(diff)?,
+        };
+        stage_code(diff, &mut batch);
         let (tries, tail) = (self.tries()?, self.tail()?);
 
         // A slice with each block; all of them where there is too much to hold. What is in its table
@@ -79,7 +85,7 @@ impl FileDb {
         self.kv.write(batch, durability)?;
 
         // On disk. Memory follows, and nothing of this can fail.
-        self.meta = meta;
+        self.set_meta(meta);
         self.pending.hold(redo);
         for slice in slices {
             self.pending.forget_slice(slice);
@@ -101,7 +107,8 @@ impl FileDb {
     pub(super) fn seed_plan(&mut self, diff: &StateDiff) -> Result<(), DbError> {
         seedable(self.meta.head.block)?;
         let mut batch = WriteBatch::new();
-        let Staged { plan, branches, root, redo } = self.stage(diff, &mut batch)?;
+        let Staged { plan, branches, root, redo } = self.stage(diff)?;
+        stage_code(diff, &mut batch);
         redo.stage_records(&mut batch);
         for (life, _) in &plan.ended {
             batch.delete_prefix(Table::Storage, life);
@@ -111,7 +118,7 @@ impl FileDb {
         let meta = Meta { head: Head { block: None, root }, ..self.meta };
         meta.stage(&mut batch);
         self.kv.write(batch, self.options.durability)?;
-        self.meta = meta;
+        self.set_meta(meta);
         match self.tries.get_mut() {
             Some(tries) if plan.ended.is_empty() => tries.flushed(branches),
             // Branches of the lives that ended are cached.
@@ -120,13 +127,36 @@ impl FileDb {
         Ok(())
     }
 
-    /// The root there would be after `diff`.
+    /// The root there would be after `diff`. What it took to know is kept: who asks commits next.
     pub(super) fn plan_root(&self, diff: &StateDiff) -> Result<B256, DbError> {
-        Ok(self.stage(diff, &mut WriteBatch::new())?.root)
+        let staged = self.stage(diff)?;
+        let root = staged.root;
+        *self.prepared() = Some(Prepared { diff: diff.clone(), staged });
+        Ok(root)
     }
 
-    /// Works out what `diff` changes and the new root, and adds the code to `batch`.
-    fn stage(&self, diff: &StateDiff, batch: &mut WriteBatch) -> Result<Staged, DbError> {
+    /// What was worked out for `diff` since the state was last changed.
+    fn take_prepared(&self, diff: &StateDiff) -> Option<Staged> {
+        let prepared = self.prepared().take()?;
+        (prepared.diff == *diff).then_some(prepared.staged)
+    }
+
+    fn prepared(&self) -> MutexGuard<'_, Option<Prepared>> {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Follows a change of the state that is on disk. What was worked out before it counts no longer.
+    pub(super) fn set_meta(&mut self, meta: Meta) {
+        self.meta = meta;
+        self.forget_prepared();
+    }
+
+    pub(super) fn forget_prepared(&mut self) {
+        *self.prepared() = None;
+    }
+
+    /// Works out what `diff` changes and the new root.
+    fn stage(&self, diff: &StateDiff) -> Result<Staged, DbError> {
         let (kv, tries) = (&self.kv(), self.tries()?);
         let mut plan = Plan::new(kv, diff)?;
         let mut branches = TrieChanges::default();
@@ -139,11 +169,20 @@ impl FileDb {
         };
         let mut redo = Redo::default();
         set_state(&plan.accounts, &plan.slots, &mut redo);
-        for (hash, code) in &diff.code {
-            put(batch, Table::Code, hash.as_slice(), code);
-        }
         Ok(Staged { plan, branches, root, redo })
     }
+}
+
+fn stage_code(diff: &StateDiff, batch: &mut WriteBatch) {
+    for (hash, code) in &diff.code {
+        put(batch, Table::Code, hash.as_slice(), code);
+    }
+}
+
+/// A diff that was asked about and not committed yet.
+pub(super) struct Prepared {
+    diff: StateDiff,
+    staged: Staged,
 }
 
 /// A diff, ready to be written.

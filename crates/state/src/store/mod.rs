@@ -53,6 +53,7 @@ pub use proof::FileStat;
 pub(crate) use recover::FORMAT_VERSION;
 
 use crate::kv::{self, Access, Durability, KvStore, Order, Table, WriteBatch, records as read};
+use commit::Prepared;
 use history::{Tail, Then};
 use keys::{SlotKey, life, slot_hash, slot_key};
 use pending::{Layered, Pending};
@@ -80,6 +81,8 @@ pub struct FileDb {
     tail: OnceLock<Tail>,
     /// Held while one of the two is worked out, so that it happens once.
     catching_up: Mutex<()>,
+    /// What the last state that was asked about comes to.
+    prepared: Mutex<Option<Prepared>>,
     /// Open snapshots, oldest first, each with the number of its head; `None` before any block.
     marks: Vec<(SnapshotId, Option<u64>)>,
     next_id: u64,
@@ -141,6 +144,7 @@ impl FileDb {
             tries: OnceLock::new(),
             tail: OnceLock::new(),
             catching_up: Mutex::new(()),
+            prepared: Mutex::new(None),
             marks: Vec::new(),
             next_id: 0,
             pruned_to: Vec::new(),

@@ -54,7 +54,7 @@ impl FileDb {
             }
             meta.stage(&mut batch);
             self.kv.write(batch, Durability::Buffered)?;
-            self.meta = meta;
+            self.set_meta(meta);
             self.follow_pruning(pruned);
             progress(self.meta.floor);
         }

@@ -35,6 +35,7 @@ impl FileDb {
         put(&mut batch, Table::Meta, meta::REBUILDING, &[]);
         self.kv.write(batch, Durability::Synced)?;
         self.tries.take();
+        self.forget_prepared();
 
         let mut done = Checked::default();
         let records = Records::default();
@@ -73,7 +74,7 @@ impl FileDb {
         meta.stage(&mut batch);
         batch.delete(Table::Meta, meta::REBUILDING);
         self.kv.write(batch, Durability::Synced)?;
-        self.meta = meta;
+        self.set_meta(meta);
         Ok(done)
     }
 

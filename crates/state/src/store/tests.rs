@@ -17,6 +17,7 @@ use super::{
     recover::{initial, meta},
 };
 use crate::{
+    MemoryDb,
     compliance::check_backend,
     kv::{
         Durability, KvStore, Options, Order, Table, WriteBatch,
@@ -42,6 +43,43 @@ fn content_root(db: &FileDb) -> Result<B256, DbError> {
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(state_root(accounts))
+}
+
+#[test]
+fn a_state_that_was_asked_about_is_the_one_that_is_committed() {
+    let open = || open(&SimDisk::default(), History::default(), Durability::Synced).unwrap();
+    let [mut db, mut other] = [open(), open()];
+    let account = |id: u8, nonce| {
+        let info = AccountInfo { nonce, ..AccountInfo::default() };
+        let mut db = MemoryDb::new();
+        let words = (0..20).fold(db.batch(), |batch, slot| {
+            let word = U256::from(u64::from(id) + nonce + slot);
+            batch.set_storage(Address::repeat_byte(id), U256::from(slot), word)
+        });
+        words.set_account(Address::repeat_byte(id), info).to_diff().unwrap()
+    };
+    let (a, b) = (account(1, 1), account(2, 5));
+    let mut check = |db: &mut FileDb, diff: &StateDiff, asked: &[&StateDiff]| {
+        for diff in asked {
+            db.root_after(diff).unwrap();
+        }
+        db.commit(diff).unwrap();
+        other.commit(diff).unwrap();
+        assert_eq!(db.state_root().unwrap(), other.state_root().unwrap());
+        assert_eq!(db.state_root().unwrap(), content_root(db).unwrap());
+    };
+    check(&mut db, &a, &[&a]);
+    check(&mut db, &b, &[&b, &a]);
+    let c = account(1, 2);
+    check(&mut db, &c, &[&a, &c]);
+
+    // What was worked out on a state that is gone.
+    let d = account(2, 9);
+    db.root_after(&d).unwrap();
+    db.unwind(1).unwrap();
+    db.commit(&d).unwrap();
+    assert_eq!(db.state_root().unwrap(), content_root(&db).unwrap());
+    db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
 }
 
 /// A block that changes a few of sixteen accounts, destroys some and gives others many slots.

@@ -111,7 +111,7 @@ impl FileDb {
         // Later commits may not come: what was gone back to is on disk whatever they are told.
         self.kv.write(batch, Durability::Synced)?;
 
-        self.meta = meta;
+        self.set_meta(meta);
         self.pending = Pending::default();
         self.tail.take();
         if let Some(tries) = self.tries.get_mut() {
