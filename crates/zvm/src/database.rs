@@ -3,8 +3,10 @@
 use std::{fmt, sync::Arc};
 
 use zvm_core::{BlockEnv, DbError, StateBackend};
-use zvm_fork::{Origin, Source, Traffic};
-use zvm_state::{DatabaseConfig, open_with};
+use zvm_fork::{Origin, Recorder, Source, Traffic};
+use zvm_state::{DatabaseConfig, ForkConfig, open_with};
+
+use crate::forking::Saving;
 
 /// A database that was opened, and what there is to know of it beside the state.
 pub struct OpenedDatabase {
@@ -21,17 +23,34 @@ pub struct Fork {
     pub source: Arc<dyn Source>,
     /// What reading has cost; `None` where nobody is asked.
     pub traffic: Option<Arc<Traffic>>,
+    /// What was read, where the database was opened to be recorded.
+    pub recorder: Option<Arc<Recorder>>,
+    /// Writes that at the end.
+    pub(crate) saving: Option<Arc<Saving>>,
 }
 
 impl OpenedDatabase {
     /// Opens the database that `config` names, whatever it is and below whatever caches.
     pub fn open(config: &DatabaseConfig) -> Result<Self, DbError> {
+        Self::open_by(config, zvm_fork::open)
+    }
+
+    /// [`open`](Self::open), where a fork remembers all that is read of it.
+    pub fn open_recorded(config: &DatabaseConfig) -> Result<Self, DbError> {
+        Self::open_by(config, zvm_fork::open_recorded)
+    }
+
+    fn open_by(
+        config: &DatabaseConfig,
+        open_fork: fn(&ForkConfig) -> Result<zvm_fork::Opened, DbError>,
+    ) -> Result<Self, DbError> {
         let mut fork = None;
         let backend = open_with(config, &mut |remote| match remote {
             DatabaseConfig::Fork(config) => {
-                let opened = zvm_fork::open(config)?;
-                let (source, traffic) = (opened.db.source().clone(), opened.traffic);
-                fork = Some(Fork { source, traffic });
+                let opened = open_fork(config)?;
+                let source = opened.db.source().clone();
+                let (traffic, recorder) = (opened.traffic, opened.recorder);
+                fork = Some(Fork { source, traffic, recorder, saving: None });
                 Ok(Box::new(opened.db))
             }
             #[cfg(feature = "net")]

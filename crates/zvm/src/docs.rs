@@ -13,6 +13,7 @@ macro_rules! pages {
 pages! {
     readme "README.md"
     databases "docs/src/databases.md"
+    forks "docs/src/forks.md"
     journal "docs/src/journal.md"
     library "docs/src/library.md"
     tracing "docs/src/tracing.md"

@@ -77,6 +77,15 @@ pub enum Error {
     #[error(transparent)]
     Chain(#[from] ChainError),
 
+    /// No word of a token's storage is what it answers as a balance.
+    #[error("token {token}: no slot holds the balance of {account} as it is")]
+    NoBalanceSlot {
+        /// The token.
+        token: Address,
+        /// Whose balance.
+        account: Address,
+    },
+
     /// The database failed; nothing changed.
     #[error(transparent)]
     Database(#[from] DbError),

@@ -105,10 +105,12 @@
 mod builder;
 mod calldata;
 mod chain;
+mod cheats;
 mod database;
 #[cfg(all(doctest, feature = "sol"))]
 mod docs;
 mod error;
+mod forking;
 mod receipt;
 mod request;
 mod revert;
@@ -126,14 +128,17 @@ pub use zvm_evm::{
     Executed, Halt, InvalidTransaction, NoTracer, Outcome, SuccessReason, Tracer, tracers,
 };
 pub use zvm_fork::Traffic;
+pub use zvm_state::BlockRef;
 pub use zvm_state::DatabaseConfig;
 pub use zvm_txlog::{BlockAttributes, Chain, ChainError, MinedTransaction, NextBlock, Rejected};
 
 pub use builder::Builder;
 pub use calldata::{Calldata, Raw};
 pub use chain::{ChainRequest, ChainZvm, MinedBlock};
+pub use cheats::expect_revert;
 pub use database::{Fork, OpenedDatabase};
 pub use error::Error;
+pub use forking::{ForkBlock, ForkBuilder};
 pub use receipt::Receipt;
 #[cfg(feature = "sol")]
 pub use receipt::decode_events;

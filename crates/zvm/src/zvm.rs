@@ -178,7 +178,7 @@ impl Zvm {
 
     /// The remote state that this is a fork of, if it is one.
     #[must_use]
-    pub fn fork(&self) -> Option<&Fork> {
+    pub fn forked(&self) -> Option<&Fork> {
         self.fork.as_ref()
     }
 
