@@ -47,17 +47,15 @@ fn acknowledged_commits_survive_and_no_reader_sees_half_of_one() {
     let home = tempdir().unwrap();
     // Nobody else gets the port while it is not listened to, or the test fails loudly.
     let place = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let done = AtomicBool::new(false);
+    let [done, over] = [(); 2].map(|()| AtomicBool::new(false));
     let (deaths, seen) = (AtomicU64::new(0), AtomicU64::new(0));
     let mut acknowledged = 0;
     thread::scope(|scope| {
-        let (done, deaths, seen) = (&done, &deaths, &seen);
-        let _ends = Ends(done);
+        let (done, over, deaths, seen) = (&done, &over, &deaths, &seen);
+        let _ends = Ends([done, over]);
         let store = home.path().to_owned();
-        let servers = scope.spawn(move || kill_servers(&store, place, done, deaths));
-        for _ in 0..2 {
-            scope.spawn(move || read_on(place, done, seen));
-        }
+        let servers = scope.spawn(move || kill_servers(&store, place, over, deaths));
+        let readers = [(); 2].map(|()| scope.spawn(move || read_on(place, done, seen)));
         let mut random = Random::new(7);
         for round in 0..ROUNDS {
             let mut child = child(&format!("write {place}"));
@@ -73,6 +71,9 @@ fn acknowledged_commits_survive_and_no_reader_sees_half_of_one() {
             acknowledged = found;
         }
         done.store(true, Ordering::Relaxed);
+        // Who looks needs a server to the last.
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+        over.store(true, Ordering::Relaxed);
         servers.join().unwrap();
     });
     let db = FileDb::open(home.path().join("store")).unwrap();
@@ -86,11 +87,11 @@ fn acknowledged_commits_survive_and_no_reader_sees_half_of_one() {
 }
 
 /// Tells the others that it is over, also where this fails.
-struct Ends<'a>(&'a AtomicBool);
+struct Ends<'a>([&'a AtomicBool; 2]);
 
 impl Drop for Ends<'_> {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.iter().for_each(|end| end.store(true, Ordering::Relaxed));
     }
 }
 
@@ -210,15 +211,15 @@ fn read_on(place: SocketAddr, done: &AtomicBool, seen: &AtomicU64) {
 }
 
 /// Starts servers and kills them, as long as it is not over.
-fn kill_servers(home: &Path, place: SocketAddr, done: &AtomicBool, deaths: &AtomicU64) {
+fn kill_servers(home: &Path, place: SocketAddr, over: &AtomicBool, deaths: &AtomicU64) {
     let mut random = Random::new(11);
     let store = home.join("store");
-    while !done.load(Ordering::Relaxed) {
+    while !over.load(Ordering::Relaxed) {
         let mut server = Killed(start_server(&store, place));
         let life = Duration::from_millis(50 + random.below(700));
         let step = Duration::from_millis(20);
         let mut lived = Duration::ZERO;
-        while lived < life && !done.load(Ordering::Relaxed) {
+        while lived < life && !over.load(Ordering::Relaxed) {
             thread::sleep(step);
             lived += step;
         }
