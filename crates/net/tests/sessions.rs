@@ -23,10 +23,22 @@ fn accounts(db: &dyn StateBackend) -> Vec<(B256, u64)> {
     found
 }
 
-/// Everything a state says, as two backends can be compared by it.
-fn everything(db: &dyn StateBackend) -> (u64, B256, Vec<(B256, u64)>, Vec<Vec<(U256, U256)>>) {
-    let slots = (0..6).map(|id| db.storage_entries(address(id)).unwrap()).collect();
-    (db.head().unwrap().number, db.state_root().unwrap(), accounts(db), slots)
+/// What a state says, as two backends can be compared by it.
+#[derive(Debug, PartialEq)]
+struct Everything {
+    number: u64,
+    root: B256,
+    accounts: Vec<(B256, u64)>,
+    slots: Vec<Vec<(U256, U256)>>,
+}
+
+fn everything(db: &dyn StateBackend) -> Everything {
+    Everything {
+        number: db.head().unwrap().number,
+        root: db.state_root().unwrap(),
+        accounts: accounts(db),
+        slots: (0..6).map(|id| db.storage_entries(address(id)).unwrap()).collect(),
+    }
 }
 
 /// Block `number` of a small random life.
@@ -162,25 +174,21 @@ fn a_long_walk_beside_a_writer_is_of_one_state() {
     let reader = client(&server, READER);
     let (mut count, mut sum, mut last) = (0, 0, B256::ZERO);
     reader
-        .for_each_account(B256::ZERO, &mut |hash, _, info| {
+        .for_each_account(B256::ZERO, &mut |hash, _, account| {
             if count % 10_000 == 0 {
                 // Gone, changed and new accounts, before and behind the walk.
                 let batch = writer.batch().delete_account(address(count));
-                let batch = batch.set_account(address(79_999 - count), info_of(9));
-                batch.set_account(address(100_000 + count), info_of(1)).commit()?;
+                let batch = batch.set_account(address(79_999 - count), info(9));
+                batch.set_account(address(100_000 + count), info(1)).commit()?;
             }
             assert!(hash > last || count == 0);
-            (count, sum, last) = (count + 1, sum + info.balance.to::<u64>(), hash);
+            (count, sum, last) = (count + 1, sum + account.balance.to::<u64>(), hash);
             Ok(ControlFlow::Continue(()))
         })
         .unwrap();
     assert_eq!((count, sum), (80_000, 79_999 * 80_000 / 2));
     assert_eq!(writer.head().unwrap().number, 9);
     server.stop().unwrap();
-}
-
-fn info_of(balance: u64) -> zvm_core::AccountInfo {
-    info(balance)
 }
 
 #[test]
