@@ -41,7 +41,7 @@ pub use backup::{Backup, BackupError, BackupFile, Manifest, RestoreStep, restore
 pub use cached::{CacheLimits, CacheStats, CachedDb, HitCount};
 pub use config::{
     BlockRef, DatabaseConfig, Endpoint, ForkCache, ForkConfig, ForkSource, KeySource, NetConfig,
-    SecretSource, StoreConfig, open, open_store, open_with, parse_bytes,
+    OpenRemote, SecretSource, StoreConfig, open, open_store, open_with, parse_bytes,
 };
 pub use memory::MemoryDb;
 pub use migrate::{Copied, MigrateError, copy, migrate};

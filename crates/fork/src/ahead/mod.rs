@@ -38,6 +38,9 @@ pub(crate) fn run_ahead<T>(
         let Some(first) = made_up.first() else {
             // Known, so this asks nobody; but a recording learns what was read.
             source.fetch(&seen)?;
+            // A machine does not read code again that it has run before, and one that replays the
+            // recording will. To this run it does not matter whether there is any.
+            let _ = source.fetch(&code_of(&**source, &seen));
             return Ok(outcome);
         };
         match fetch_ahead(&**source, &made_up) {
@@ -56,19 +59,20 @@ pub(crate) fn run_ahead<T>(
 /// Makes reads known, and the code of accounts along with them.
 pub(crate) fn fetch_ahead(source: &dyn Source, reads: &[Read]) -> Result<(), DbError> {
     source.prefetch(reads)?;
-    let mut code = Vec::new();
-    for read in reads {
-        if let Read::Account(address) = read
-            && let Some(Found::Account(Some(account))) = source.known(read)
-            && account.info.has_code()
-        {
-            let read = Read::Code(account.info.code_hash, *address);
-            if source.known(&read).is_none() {
-                code.push(read);
-            }
-        }
-    }
+    let mut code = code_of(source, reads);
+    code.retain(|read| source.known(read).is_none());
     if code.is_empty() { Ok(()) } else { source.prefetch(&code) }
+}
+
+/// Reads of the code of all accounts among `reads` that are known to have some.
+fn code_of(source: &dyn Source, reads: &[Read]) -> Vec<Read> {
+    let of = |read: &Read| {
+        let Read::Account(address) = *read else { return None };
+        let Some(Found::Account(Some(account))) = source.known(read) else { return None };
+        let has_code = account.info.has_code();
+        has_code.then_some(Read::Code(account.info.code_hash, address))
+    };
+    reads.iter().filter_map(of).collect()
 }
 
 /// Answers what another source knows, makes up the rest, and remembers what that was.

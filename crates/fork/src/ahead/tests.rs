@@ -170,6 +170,29 @@ fn what_was_only_guessed_is_not_recorded() {
 }
 
 #[test]
+fn code_that_a_machine_remembers_is_recorded_all_the_same() {
+    let node = Arc::new(StoreNode::new());
+    let ahead = Arc::new(Recorder::new(kept(&node)));
+    let source: Arc<dyn Source> = ahead.clone();
+    let mut remembered = None;
+    let read = Read::Account(account(38));
+    run_ahead(&source, |source| {
+        let Ok(Found::Account(Some(found))) = source.fetch(&[read]).map(|found| found[0].clone())
+        else {
+            return;
+        };
+        if found.info.has_code() && remembered.is_none() {
+            let code = Read::Code(found.info.code_hash, account(38));
+            remembered = source.fetch(&[code]).ok().map(|_| code);
+        }
+    })
+    .unwrap();
+    run_ahead(&source, |source| source.fetch(&[read])).unwrap().unwrap();
+    let recording = ahead.recording();
+    assert!(recording.get(&remembered.expect("it has code")).is_some());
+}
+
+#[test]
 fn a_source_that_keeps_nothing_is_read_one_by_one() {
     let node = Arc::new(StoreNode::new());
     let source: Arc<dyn Source> = node.clone();

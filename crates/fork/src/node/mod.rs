@@ -445,7 +445,7 @@ impl Source for Node {
         };
         let answers = self.client.batch(&numbers.iter().map(call).collect::<Vec<_>>())?;
         let header =
-            |answer| Ok(self.header(&*self.result(Some(answer), "eth_getBlockByNumber")?)?.1);
+            |answer| Ok(self.header(&self.result(Some(answer), "eth_getBlockByNumber")?)?.1);
         answers.into_iter().map(header).collect()
     }
 }

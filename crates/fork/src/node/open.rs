@@ -44,7 +44,7 @@ impl Node {
             None => Err(of_node(format!("{}: no answer", call.method()))),
         };
         let [chain_call, block_call, ..] = &calls;
-        let chain_id = json::quantity(&*result(chain_call)?)
+        let chain_id = json::quantity(&result(chain_call)?)
             .map_err(|what| of_node(format!("eth_chainId: {what}")))?;
         let block = result(block_call)?;
         let has_storage_values = matches!(results.next(), Some(Ok(_)));

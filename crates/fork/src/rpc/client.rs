@@ -21,6 +21,7 @@ use super::{
     flight::{Flights, Seat},
     http::{Target, agent},
     pace::{Pace, backoff},
+    weather::Weather,
     wire,
 };
 
@@ -75,18 +76,8 @@ struct Open {
     refusals: usize,
 }
 
-/// How a round went, beside the answers.
-#[derive(Default)]
-struct Weather {
-    /// What went wrong last.
-    fault: Option<Fault>,
-    /// The longest wait a server asked for.
-    wait: Option<Duration>,
-    /// Whether trying again needs a pause.
-    needs_pause: bool,
-    /// Whether another endpoint may do better.
-    needs_other: bool,
-}
+/// What came of a request: an answer to each call that is not left out.
+type Response = Result<Vec<Option<Answer>>, Fault>;
 
 impl Client {
     /// A client of `first` and the other endpoints of `config`. Connects to nothing.
@@ -260,14 +251,12 @@ impl Client {
                 );
                 // There is no reason to let one wait for the faults of another.
                 needs_pause &= turned % self.endpoints.len() == 0;
-            } else if let Some(wait) = weather.wait {
-                if Instant::now().checked_add(wait).is_none_or(|until| until >= deadline) {
-                    let what = format!(
-                        "asks to wait {} s, longer than there is time, after",
-                        wait.as_secs()
-                    );
-                    return give_up(&what);
-                }
+            } else if let Some(wait) = weather.wait
+                && Instant::now().checked_add(wait).is_none_or(|until| until >= deadline)
+            {
+                let seconds = wait.as_secs();
+                let what = format!("asks to wait {seconds} s, longer than there is time, after");
+                return give_up(&what);
             }
             if matches!(weather.fault, Some(Fault::Denied(_))) && turned >= others {
                 return give_up("refused after");
@@ -352,7 +341,7 @@ impl Client {
         calls: &[&Call],
         chunks: Vec<Vec<Open>>,
         deadline: Instant,
-    ) -> Vec<(Vec<Open>, Result<Vec<Option<Answer>>, Fault>)> {
+    ) -> Vec<(Vec<Open>, Response)> {
         let next = AtomicUsize::new(0);
         let work = || {
             let mut done = Vec::new();
@@ -375,12 +364,7 @@ impl Client {
     }
 
     /// One request.
-    fn send(
-        &self,
-        peer: &Peer,
-        calls: &[&Call],
-        deadline: Instant,
-    ) -> Result<Vec<Option<Answer>>, Fault> {
+    fn send(&self, peer: &Peer, calls: &[&Call], deadline: Instant) -> Response {
         let now = Instant::now();
         let start = peer.pace.take(calls.len(), now);
         if let Some(start) = start {
@@ -475,28 +459,6 @@ impl Client {
 
     fn error(&self, endpoint: String, what: impl Into<String>) -> RpcError {
         RpcError { endpoint, what: what.into() }
-    }
-}
-
-impl Weather {
-    fn of(fault: &Fault) -> Self {
-        let mut weather = Self::default();
-        weather.take(fault.clone(), true);
-        weather
-    }
-
-    /// `is_alone`: one call, which cannot be made smaller.
-    fn take(&mut self, fault: Fault, is_alone: bool) {
-        match &fault {
-            Fault::Broken(_) => (self.needs_pause, self.needs_other) = (true, true),
-            Fault::Throttled(_, wait) => {
-                (self.needs_pause, self.needs_other) = (true, true);
-                self.wait = self.wait.max(*wait);
-            }
-            Fault::TooLarge(_) | Fault::Refused(_) => self.needs_other |= is_alone,
-            Fault::Denied(_) => self.needs_other = true,
-        }
-        self.fault = Some(fault);
     }
 }
 

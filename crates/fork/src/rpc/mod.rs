@@ -11,6 +11,7 @@ mod flight;
 mod http;
 mod pace;
 mod traffic;
+mod weather;
 mod wire;
 
 use serde_json::value::RawValue;

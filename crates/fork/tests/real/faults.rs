@@ -1,7 +1,11 @@
 //! Every trouble of the proxy: what is read is right, or it is a clear error in time.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use serde_json::{Value, json};
 use zvm_core::{Database, DbError};
 use zvm_fork::Read;
 
@@ -117,6 +121,31 @@ fn of_a_batch_only_what_failed_is_asked_again() {
     db.prefetch(&reads).unwrap();
     assert_eq!(proxy.calls() - before, SLOTS + SLOTS / 3);
     check(&db).unwrap();
+}
+
+#[test]
+fn one_altered_word_is_found_and_named_where_answers_are_verified() {
+    let Some(anvil) = anvil() else { return };
+    let proxy = Proxy::start(&anvil.url);
+    let hash = fork(&proxy.url, "").origin().block.hash;
+    let folder = tempfile::tempdir().unwrap();
+    let more = format!("@{hash}?verify&timeout=1s&cache={}", folder.path().display());
+    let db = fork(&proxy.url, &more);
+    let alter = |method: &str, _: &Value, result: &mut Value| {
+        if method == "eth_getProof" {
+            let slots = result.get_mut("storageProof").and_then(Value::as_array_mut);
+            slots.into_iter().flatten().for_each(|slot| slot["value"] = json!("0x1337"));
+        }
+    };
+    proxy.always(Trouble::Change(Arc::new(alter)));
+    let error = db.storage(CONTRACT, word(3)).unwrap_err();
+    assert!(matches!(error, DbError::Unproven { .. }), "{error:?}");
+    let named = error.to_string();
+    assert!(named.contains("slot 0x3") || named.contains("slot 3"), "{named}");
+    proxy.calm();
+    check(&db).unwrap();
+    drop(db);
+    check(&fork(&proxy.url, &format!("{more}&offline"))).unwrap();
 }
 
 #[test]

@@ -21,7 +21,11 @@ fn word(value: u64) -> U256 {
 
 /// What a slot of the contract holds: something at each third, otherwise nothing.
 fn held(slot: u64) -> U256 {
-    if slot % 3 == 0 { U256::from_be_bytes(keccak256(slot.to_be_bytes()).0) } else { U256::ZERO }
+    if slot.is_multiple_of(3) {
+        U256::from_be_bytes(keccak256(slot.to_be_bytes()).0)
+    } else {
+        U256::ZERO
+    }
 }
 
 const ALICE: Address = Address::repeat_byte(0xa1);

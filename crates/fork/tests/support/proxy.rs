@@ -52,8 +52,11 @@ pub(crate) enum Trouble {
     /// Batches are refused with status 400.
     NoBatches,
     /// Whatever this does to the answer to one call: method, parameters, result.
-    Change(Arc<dyn Fn(&str, &Value, &mut Value) + Send + Sync>),
+    Change(Arc<Change>),
 }
+
+/// Gets method and parameters of a call, and its result to change.
+pub(crate) type Change = dyn Fn(&str, &Value, &mut Value) + Send + Sync;
 
 /// The proxy. Requests after it was dropped end without an answer.
 pub(crate) struct Proxy {

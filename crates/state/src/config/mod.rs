@@ -182,11 +182,14 @@ pub fn open(config: &DatabaseConfig) -> Result<Box<dyn StateBackend>, DbError> {
     })
 }
 
+/// Opens a backend that takes a network.
+pub type OpenRemote<'a> = dyn FnMut(&DatabaseConfig) -> Result<Box<dyn StateBackend>, DbError> + 'a;
+
 /// Opens the backend that `config` names, with `remote` to open what [`DatabaseConfig::Fork`] and
 /// [`DatabaseConfig::Net`] name, below whatever caches.
 pub fn open_with(
     config: &DatabaseConfig,
-    remote: &mut dyn FnMut(&DatabaseConfig) -> Result<Box<dyn StateBackend>, DbError>,
+    remote: &mut OpenRemote<'_>,
 ) -> Result<Box<dyn StateBackend>, DbError> {
     Ok(match config {
         DatabaseConfig::Memory => Box::new(MemoryDb::new()),
