@@ -29,7 +29,7 @@ impl Overlay {
 pub(super) type Visit<'v, K, V> = dyn FnMut(B256, K, V) -> Result<ControlFlow<()>, DbError> + 'v;
 
 impl View<'_> {
-    /// [`StateBackend::for_each_account`] of the state.
+    /// [`for_each_account`](zvm_core::StateBackend::for_each_account) of the state.
     pub(super) fn for_each_account(
         &self,
         from: B256,
@@ -44,7 +44,7 @@ impl View<'_> {
         merge(changed, visit, |visit| self.backend.for_each_account(from, visit))
     }
 
-    /// [`StateBackend::for_each_slot`] of the state.
+    /// [`for_each_slot`](zvm_core::StateBackend::for_each_slot) of the state.
     pub(super) fn for_each_slot(
         &self,
         address: Address,
