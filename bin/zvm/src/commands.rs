@@ -6,8 +6,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use zvm_conformance::Suite;
 
 use crate::{
-    account, bench, chain, db, demo, disasm, interact, log, output::Output, replay, run, suite,
-    t8n, tx,
+    account, bench, chain, db, demo, disasm, fork, interact, log, output::Output, replay, run,
+    suite, t8n, tx,
 };
 
 /// Runs, deploys and calls Ethereum contracts on an embedded database.
@@ -51,6 +51,9 @@ pub(crate) enum Command {
     /// Look at whole databases, and move their state out, in and elsewhere
     #[command(subcommand)]
     Db(db::DbCommand),
+    /// Show what a fork of a remote state is of, and record what is read of it
+    #[command(subcommand)]
+    Fork(fork::ForkCommand),
     /// Look at the blocks beside a state, their events and transactions
     #[command(subcommand)]
     Chain(chain::ChainCommand),
@@ -85,6 +88,7 @@ impl Command {
             Self::T8n(args) => Ok(t8n::run(&args)),
             Self::Tx(command) => command.run(),
             Self::Db(command) => command.run(),
+            Self::Fork(command) => command.run(),
             Self::Chain(command) => command.run(),
             Self::Log(command) => command.run(),
             Self::Demo(args) => demo::run(&args),

@@ -12,6 +12,8 @@ use zvm::{
     SpecId, Traffic, TxKind, U256, Zvm,
 };
 
+use zvm_fork::Recorder;
+
 use crate::{value, watch::Watch};
 
 #[derive(Debug, Args)]
@@ -83,9 +85,31 @@ impl DbArgs {
 /// What reading remote states has cost, for the end of the command.
 static TRAFFIC: Mutex<Vec<Arc<Traffic>>> = Mutex::new(Vec::new());
 
+/// What is read of forks, from [`start_recording`] on.
+static RECORDERS: Mutex<Option<Vec<Arc<Recorder>>>> = Mutex::new(None);
+
+/// Has all forks that are opened from now on recorded.
+pub(crate) fn start_recording() {
+    *RECORDERS.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
+}
+
+/// What was recorded since then, by fork.
+pub(crate) fn take_recorders() -> Vec<Arc<Recorder>> {
+    RECORDERS.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+}
+
 /// Opens any database.
 pub(crate) fn open_database(config: &DatabaseConfig) -> Result<OpenedDatabase, DbError> {
-    let opened = OpenedDatabase::open(config)?;
+    let mut recorders = RECORDERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let opened = match &mut *recorders {
+        Some(recorders) => {
+            let opened = OpenedDatabase::open_recorded(config)?;
+            recorders.extend(opened.fork.as_ref().and_then(|fork| fork.recorder.clone()));
+            opened
+        }
+        None => OpenedDatabase::open(config)?,
+    };
+    drop(recorders);
     let traffic = opened.fork.as_ref().and_then(|fork| fork.traffic.clone());
     TRAFFIC.lock().unwrap_or_else(PoisonError::into_inner).extend(traffic);
     Ok(opened)

@@ -14,6 +14,7 @@ mod demo;
 mod disasm;
 mod engine;
 mod failure;
+mod fork;
 mod interact;
 mod log;
 mod output;
