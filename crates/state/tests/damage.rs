@@ -161,7 +161,7 @@ fn a_damaged_record_says_where_it_is() {
     let (folder, file, ..) = closed_store();
     // So long after its block, a record is in its table and nowhere else.
     let mut db = FileDb::open(folder.path()).unwrap();
-    for _ in 0..40 {
+    for _ in 0..70 {
         db.batch().commit().unwrap();
     }
     drop(db);
@@ -187,7 +187,7 @@ fn a_damaged_record_says_where_it_is() {
         assert!(error.contains("state.redb"), "{error}");
         assert!(error.contains(&format!("accounts {key}: checksum")), "{error}");
     }
-    assert_eq!((db.head().unwrap().number, db.state_root().unwrap()), (42, root));
+    assert_eq!((db.head().unwrap().number, db.state_root().unwrap()), (72, root));
 }
 
 #[test]

@@ -22,6 +22,9 @@ use crate::{
 /// For how many blocks changed branches wait in memory to be written together.
 pub(super) const TRIE_LAG: u64 = 32;
 
+/// A crash takes fewer buffered blocks than this.
+const BUFFERED_MAX: u64 = 32;
+
 impl FileDb {
     /// Writes `diff` as the state of `block`, and what is in `batch` already with it.
     pub(super) fn commit_plan(
@@ -77,8 +80,7 @@ impl FileDb {
         };
         let pruned = self.stage_pruning(&mut meta, index.len(), &mut batch)?;
         meta.stage(&mut batch);
-        // What is buffered is on disk at some time: a crash takes so many blocks and no more.
-        let durability = match block.number % SLICES {
+        let durability = match block.number % BUFFERED_MAX {
             0 => Durability::Synced,
             _ => self.options.durability,
         };

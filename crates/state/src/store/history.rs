@@ -16,7 +16,7 @@ use crate::kv::{KvReader, Order, Table, WriteBatch, records::unseal};
 
 /// The index is written in this many slices, one with each block, so that entries which lie beside
 /// each other are written together. A power of two.
-pub(super) const SLICES: u64 = 32;
+pub(super) const SLICES: u64 = 64;
 
 /// Bytes that a change takes in the index, roughly.
 const INDEX_BYTES: u64 = 40;

@@ -104,7 +104,7 @@ fn commit(db: &mut FileDb, number: u64) -> Result<(), DbError> {
 #[test]
 fn a_simulated_disk_keeps_the_promises_of_a_backend() {
     let disk = std::cell::RefCell::new(SimDisk::default());
-    let over = || Box::new(open(&disk.borrow(), History::Blocks(40), Durability::Synced).unwrap());
+    let over = || Box::new(open(&disk.borrow(), History::Blocks(80), Durability::Synced).unwrap());
     check_backend(
         || {
             *disk.borrow_mut() = SimDisk::default();
@@ -120,7 +120,7 @@ fn a_simulated_disk_keeps_the_promises_of_a_backend() {
 /// Opens what a crash has left and checks that it is the state after one of `roots`' blocks, whole
 /// and fit to go on.
 fn check_survivor(disk: &SimDisk, roots: &[B256], acknowledged: usize, when: &str) {
-    let mut db = open(disk, History::Blocks(40), Durability::Synced).expect(when);
+    let mut db = open(disk, History::Blocks(80), Durability::Synced).expect(when);
     let head = db.head().unwrap().number as usize;
     assert!(head >= acknowledged, "{when}: head {head}, acknowledged {acknowledged}");
     assert_eq!(db.state_root().unwrap(), roots[head], "{when}");
@@ -138,7 +138,7 @@ fn check_survivor(disk: &SimDisk, roots: &[B256], acknowledged: usize, when: &st
 #[test]
 fn any_prefix_of_the_log_is_a_block() {
     let disk = SimDisk::default();
-    let mut db = open(&disk, History::Blocks(40), Durability::Buffered).unwrap();
+    let mut db = open(&disk, History::Blocks(80), Durability::Buffered).unwrap();
     let mut roots = vec![EMPTY_ROOT];
     for number in 1..=5 {
         commit(&mut db, number).unwrap();
@@ -157,11 +157,11 @@ fn a_torn_log_is_a_block_at_or_behind_the_last_synced() {
         let disk = SimDisk::default();
         let mut roots = vec![EMPTY_ROOT];
         // Longer than branches and records wait, so that all ways of writing are met.
-        let synced = 60 + seed as usize * 7;
+        let synced = 100 + seed as usize * 7;
         // Every other time more waits than there may.
         let pending_bytes = if seed % 2 == 0 { 1 << 20 } else { 4000 };
         let open = |durability| {
-            let history = History::Blocks(40);
+            let history = History::Blocks(80);
             let options = FileOptions { history, durability, pending_bytes, ..Default::default() };
             FileDb::over(store(&disk).unwrap(), options).unwrap()
         };
@@ -172,7 +172,7 @@ fn a_torn_log_is_a_block_at_or_behind_the_last_synced() {
         }
         drop(db);
         let mut db = open(Durability::Buffered);
-        for number in synced + 1..=synced + 40 {
+        for number in synced + 1..=synced + 80 {
             commit(&mut db, number as u64).unwrap();
             roots.push(db.state_root().unwrap());
         }
@@ -186,12 +186,12 @@ fn a_torn_log_is_a_block_at_or_behind_the_last_synced() {
 #[test]
 fn a_crash_takes_a_bounded_number_of_buffered_blocks() {
     let disk = SimDisk::default();
-    let mut db = open(&disk, History::Blocks(40), Durability::Buffered).unwrap();
+    let mut db = open(&disk, History::Blocks(80), Durability::Buffered).unwrap();
     for number in 1..=100 {
         commit(&mut db, number).unwrap();
     }
     let survivor = disk.after(Crash::Cut { kept: 0 });
-    let head = open(&survivor, History::Blocks(40), Durability::Synced).unwrap().head().unwrap();
+    let head = open(&survivor, History::Blocks(80), Durability::Synced).unwrap().head().unwrap();
     assert_eq!(head.number, 96);
 }
 
@@ -357,12 +357,12 @@ fn every_account_and_slot_proves_against_the_root() {
 #[test]
 fn history_stays_within_what_is_kept() {
     let disk = SimDisk::default();
-    let mut db = open(&disk, History::Blocks(40), Durability::Synced).unwrap();
+    let mut db = open(&disk, History::Blocks(80), Durability::Synced).unwrap();
     let mut sizes = Vec::new();
     for number in 1..=600 {
         commit(&mut db, number).unwrap();
         let kept = number - db.floor();
-        assert!(kept <= 40 + 34 || number < 80, "block {number}: {kept} kept");
+        assert!(kept <= 80 + 34 || number < 160, "block {number}: {kept} kept");
         sizes.push(db.stat().unwrap().sizes.tables.iter().map(|table| table.entries).sum::<u64>());
     }
     let (early, late) = (sizes[200], sizes[599]);
@@ -411,20 +411,20 @@ fn pruning_at_once_leaves_what_is_kept_and_a_whole_store() {
     assert_eq!(db.prune(History::All, &mut |_| {}).unwrap(), 0);
     assert_eq!(entries(&db), before);
 
-    let floor = db.prune(History::Blocks(50), &mut |_| {}).unwrap();
-    assert_eq!((floor, db.floor()), (250, 250));
+    let floor = db.prune(History::Blocks(80), &mut |_| {}).unwrap();
+    assert_eq!((floor, db.floor()), (220, 220));
     let after = entries(&db);
     for table in [Table::Changes, Table::History] {
         let (kept, all) = (after[table as usize].entries, before[table as usize].entries);
         assert!(kept * 3 < all, "{}: {kept} of {all} kept", table.name());
     }
-    assert!(db.at(249).is_err());
-    db.at(250).unwrap();
+    assert!(db.at(219).is_err());
+    db.at(220).unwrap();
     drop(db);
-    let mut db = open(&disk, History::Blocks(50), Durability::Synced).unwrap();
-    assert_eq!((db.floor(), db.state_root().unwrap()), (250, root));
+    let mut db = open(&disk, History::Blocks(80), Durability::Synced).unwrap();
+    assert_eq!((db.floor(), db.state_root().unwrap()), (220, root));
     // What commits always keep.
-    assert!(db.prune(History::Blocks(0), &mut |_| {}).unwrap() <= 300 - 32);
+    assert!(db.prune(History::Blocks(0), &mut |_| {}).unwrap() <= 300 - 64);
     db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
     db.unwind(db.floor()).unwrap();
     db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
@@ -460,7 +460,7 @@ fn an_assembled_account_whose_slots_stay_is_told_without_a_walk() {
     let mut db = open(&disk, History::default(), Durability::Synced).unwrap();
     let alice = Address::repeat_byte(0xa1);
     db.batch().set_storage(alice, U256::from(1), U256::from(1)).commit().unwrap();
-    for _ in 0..40 {
+    for _ in 0..70 {
         db.batch().commit().unwrap();
     }
     let info = AccountInfo { nonce: 1, ..AccountInfo::default() };
