@@ -98,9 +98,9 @@ fn refused(
     node: &StoreNode,
     verified: &Verified,
     read: Read,
-    mut change: impl FnMut(Answer<'_>) + Send + 'static,
+    change: impl FnMut(Answer<'_>) + Send + 'static,
 ) -> String {
-    node.tamper(move |answer| change(answer));
+    node.tamper(change);
     let error = verified.fetch(&[read]).expect_err("an altered answer");
     node.repent();
     let DbError::Unproven { endpoint, what } = error else { panic!("{error:?}") };
