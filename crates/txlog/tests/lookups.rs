@@ -184,7 +184,7 @@ fn states_between_transactions_are_those_of_one_diff_after_another() {
 fn diffs_of_transactions_are_kept_as_long_as_the_state() {
     let folder = tempfile::tempdir().unwrap();
     let options = FileOptions {
-        history: History::Blocks(40),
+        history: History::Blocks(80),
         durability: zvm_state::kv::Durability::Buffered,
         ..FileOptions::default()
     };
@@ -192,16 +192,16 @@ fn diffs_of_transactions_are_kept_as_long_as_the_state() {
     let mut chain = Chain::new(store, Blocks::default());
     chain.grow(300);
     let floor = chain.store.floor();
-    assert_eq!(floor, 260);
+    assert_eq!(floor, 220);
     let log = chain.log();
     assert!(log.between(floor + 1, 0).is_ok());
     let error = log.between(floor, 0).err().unwrap();
     assert!(matches!(error, LogError::Database(DbError::NoHistory { .. })), "{error}");
     // The section that the history begins in is kept for the indexes.
     assert!(
-        log.tx_diff(256, 0).unwrap().is_some() || log.receipts(256).unwrap().unwrap().is_empty()
+        log.tx_diff(192, 0).unwrap().is_some() || log.receipts(192).unwrap().unwrap().is_empty()
     );
-    assert_eq!(log.tx_diff(250, 0).unwrap(), None);
+    assert_eq!(log.tx_diff(190, 0).unwrap(), None);
     let verified = log.verify(&[], Senders::Trust, &mut |_| {}).unwrap();
     assert_eq!(verified.blocks, 301);
     // And going back as far as that leads to the same indexes.
