@@ -134,6 +134,11 @@ fn table(anvil: &Anvil, latency: u64) {
         run(&mut fork(&off), &calls, Way::AheadOfAll)
     });
     measure("zvm, prefetch", &proxy, || run(&mut fork(&off), &calls, Way::Prefetch));
+    let verified = format!("{off}&verify");
+    measure("zvm, run ahead of all calls, verified", &proxy, || {
+        run(&mut fork(&verified), &calls, Way::AheadOfAll)
+    });
+    measure("zvm, prefetch, verified", &proxy, || run(&mut fork(&verified), &calls, Way::Prefetch));
 
     let folder = tempfile::tempdir().expect("a folder");
     let kept = format!("fork:{}@{hash}?cache={}", proxy.url, folder.path().display());
