@@ -71,8 +71,10 @@ pub enum Child {
     Empty,
     /// A single leaf. Its key and value are with the leaves, not in the record.
     Leaf(NodeRef),
-    /// A branch, behind an extension or not. It has a record, or its subtree is small enough to be
-    /// built again from its leaves.
+    /// A branch without a record, behind an extension or not: its subtree is small enough to be built
+    /// again from its leaves.
+    Small(NodeRef),
+    /// A branch with a record of its own, behind an extension or not.
     Branch(NodeRef),
 }
 
@@ -89,6 +91,7 @@ pub struct Branch {
     leaf_count: u64,
     children: u16,
     leaves: u16,
+    small: u16,
     inline: u16,
     /// The references of the children, one behind the other. Shared, because a cache and the updates
     /// that read from it hold the same ones.
@@ -99,6 +102,8 @@ pub struct Branch {
 const HAS_EXTENSION: u8 = 1;
 /// Flag of a stored branch: a child is named by itself.
 const HAS_INLINE: u8 = 2;
+/// Flag of a stored branch: a child is a branch without a record.
+const HAS_SMALL: u8 = 4;
 
 impl Branch {
     /// A branch with these children.
@@ -115,8 +120,9 @@ impl Branch {
         for (nibble, child) in children.iter().enumerate() {
             match child {
                 Child::Empty => {}
-                Child::Leaf(node) => slots.set(nibble, *node, true),
-                Child::Branch(node) => slots.set(nibble, *node, false),
+                Child::Leaf(node) => slots.set(nibble, *node, Present::Leaf),
+                Child::Small(node) => slots.set(nibble, *node, Present::Small),
+                Child::Branch(node) => slots.set(nibble, *node, Present::Branch),
             }
         }
         let branch = slots.pack(extension, leaf_count);
@@ -143,6 +149,11 @@ impl Branch {
     /// The nibbles whose child is a single leaf, nibble 0 in the lowest bit.
     pub fn leaf_mask(&self) -> u16 {
         self.leaves
+    }
+
+    /// The nibbles whose child is a branch without a record, nibble 0 in the lowest bit.
+    pub fn small_mask(&self) -> u16 {
+        self.small
     }
 
     /// What is under `nibble`. Nothing is above 15.
@@ -175,9 +186,10 @@ impl Branch {
     ///
     /// | bytes | what |
     /// |---|---|
-    /// | 1 | flags: 1 = extension, 2 = inline children |
+    /// | 1 | flags: 1 = extension, 2 = inline children, 4 = small children |
     /// | 2 | mask of children, big-endian, nibble 0 in the lowest bit |
     /// | 2 | mask of children that are leaves |
+    /// | 2 | with flag 4: mask of children that are branches without a record |
     /// | 2 | with flag 2: mask of children that stand for themselves |
     /// | 1–10 | number of leaves, LEB128 |
     /// | 1–33 | with flag 1: length of the extension in nibbles, then the nibbles, two a byte |
@@ -190,9 +202,15 @@ impl Branch {
         if self.inline != 0 {
             flags |= HAS_INLINE;
         }
+        if self.small != 0 {
+            flags |= HAS_SMALL;
+        }
         out.push(flags);
         out.extend_from_slice(&self.children.to_be_bytes());
         out.extend_from_slice(&self.leaves.to_be_bytes());
+        if self.small != 0 {
+            out.extend_from_slice(&self.small.to_be_bytes());
+        }
         if self.inline != 0 {
             out.extend_from_slice(&self.inline.to_be_bytes());
         }
@@ -209,19 +227,21 @@ impl Branch {
     pub fn decode(bytes: &[u8]) -> Result<Self, BranchError> {
         let mut input = Input { rest: bytes };
         let flags = input.byte("flags")?;
-        if flags & !(HAS_EXTENSION | HAS_INLINE) != 0 {
+        if flags & !(HAS_EXTENSION | HAS_INLINE | HAS_SMALL) != 0 {
             return Err(BranchError::Flags { found: flags });
         }
         let children = input.mask("mask of children")?;
         let leaves = input.mask("mask of leaves")?;
-        let inline = match flags & HAS_INLINE {
-            0 => 0,
-            _ => Some(input.mask("mask of inline children")?)
+        let mut mask_if = |flag, field| match flags & flag {
+            0 => Ok(0),
+            _ => Some(input.mask(field)?)
                 .filter(|mask| *mask != 0)
-                .ok_or(BranchError::NotMinimal { field: "mask of inline children" })?,
+                .ok_or(BranchError::NotMinimal { field }),
         };
-        if leaves & !children != 0 || inline & !children != 0 {
-            return Err(BranchError::Masks { children, leaves, inline });
+        let small = mask_if(HAS_SMALL, "mask of small children")?;
+        let inline = mask_if(HAS_INLINE, "mask of inline children")?;
+        if (leaves | small | inline) & !children != 0 || leaves & small != 0 {
+            return Err(BranchError::Masks { children, leaves, small, inline });
         }
         let leaf_count = input.count()?;
         let extension = match flags & HAS_EXTENSION {
@@ -245,7 +265,8 @@ impl Branch {
             }
             _ => {}
         }
-        let branch = Self { extension, leaf_count, children, leaves, inline, refs: refs.into() };
+        let branch =
+            Self { extension, leaf_count, children, leaves, small, inline, refs: refs.into() };
         branch.check_counts()?;
         Ok(branch)
     }
@@ -270,7 +291,12 @@ impl Branch {
     }
 
     pub(crate) fn unpack(&self) -> Slots {
-        let mut slots = Slots { children: self.children, leaves: self.leaves, ..Slots::default() };
+        let mut slots = Slots {
+            children: self.children,
+            leaves: self.leaves,
+            small: self.small,
+            ..Slots::default()
+        };
         let mut rest = &self.refs[..];
         for nibble in (0..16).filter(|nibble| self.children >> nibble & 1 == 1) {
             let length = match self.inline >> nibble & 1 {
@@ -291,40 +317,46 @@ impl Branch {
 pub(crate) struct Slots {
     pub(crate) children: u16,
     leaves: u16,
+    small: u16,
     refs: [NodeRef; 16],
 }
 
 impl Default for Slots {
     fn default() -> Self {
-        Self { children: 0, leaves: 0, refs: [NodeRef::hash(B256::ZERO); 16] }
+        Self { children: 0, leaves: 0, small: 0, refs: [NodeRef::hash(B256::ZERO); 16] }
     }
 }
 
 impl Slots {
-    pub(crate) fn set(&mut self, nibble: usize, node: NodeRef, is_leaf: bool) {
+    /// Gives `nibble` the child `node`, which is `present`.
+    pub(crate) fn set(&mut self, nibble: usize, node: NodeRef, present: Present) {
+        self.clear(nibble);
         let bit = 1 << nibble;
-        self.children |= bit;
-        if is_leaf {
-            self.leaves |= bit;
-        } else {
-            self.leaves &= !bit;
+        match present {
+            Present::Empty => return,
+            Present::Leaf => self.leaves |= bit,
+            Present::Small => self.small |= bit,
+            Present::Branch => {}
         }
+        self.children |= bit;
         self.refs[nibble] = node;
     }
 
     pub(crate) fn clear(&mut self, nibble: usize) {
         self.children &= !(1 << nibble);
         self.leaves &= !(1 << nibble);
+        self.small &= !(1 << nibble);
     }
 
     pub(crate) fn kinds(&self) -> Kinds {
-        Kinds { children: self.children, leaves: self.leaves }
+        Kinds { children: self.children, leaves: self.leaves, small: self.small }
     }
 
     pub(crate) fn child(&self, nibble: usize) -> Child {
         match self.reference(nibble) {
             None => Child::Empty,
             Some(node) if self.leaves >> nibble & 1 == 1 => Child::Leaf(*node),
+            Some(node) if self.small >> nibble & 1 == 1 => Child::Small(*node),
             Some(node) => Child::Branch(*node),
         }
     }
@@ -344,8 +376,8 @@ impl Slots {
                 end += node.len();
             }
         }
-        let (children, leaves) = (self.children, self.leaves);
-        Branch { extension, leaf_count, children, leaves, inline, refs: refs[..end].into() }
+        let Self { children, leaves, small, .. } = *self;
+        Branch { extension, leaf_count, children, leaves, small, inline, refs: refs[..end].into() }
     }
 }
 
@@ -354,14 +386,17 @@ impl Slots {
 pub(crate) struct Kinds {
     children: u16,
     leaves: u16,
+    small: u16,
 }
 
 impl Kinds {
     pub(crate) fn at(self, nibble: u8) -> Present {
-        match (self.children >> nibble & 1, self.leaves >> nibble & 1) {
-            (0, _) => Present::Empty,
-            (_, 0) => Present::Branch,
-            _ => Present::Leaf,
+        let has = |mask: u16| mask >> nibble & 1 == 1;
+        match (has(self.children), has(self.leaves), has(self.small)) {
+            (false, ..) => Present::Empty,
+            (_, true, _) => Present::Leaf,
+            (_, _, true) => Present::Small,
+            _ => Present::Branch,
         }
     }
 }
@@ -427,7 +462,7 @@ pub enum BranchError {
     },
 
     /// A flag that this program does not know.
-    #[error("flags {found:#04x} of a branch record, expected at most 0x03")]
+    #[error("flags {found:#04x} of a branch record, expected at most 0x07")]
     Flags {
         /// The flags as stored.
         found: u8,
@@ -440,15 +475,18 @@ pub enum BranchError {
         field: &'static str,
     },
 
-    /// The masks name children that are not there.
+    /// The masks name children that are not there, or one as a leaf and as a branch.
     #[error(
-        "branch record: leaves {leaves:#06x} and inline {inline:#06x} beyond children {children:#06x}"
+        "branch record: leaves {leaves:#06x}, small {small:#06x} and inline {inline:#06x} do not fit \
+         children {children:#06x}"
     )]
     Masks {
         /// Mask of children.
         children: u16,
         /// Mask of leaves.
         leaves: u16,
+        /// Mask of branches without a record.
+        small: u16,
         /// Mask of children that stand for themselves.
         inline: u16,
     },

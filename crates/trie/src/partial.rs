@@ -7,7 +7,9 @@ use crate::{
     branch::{NodeRef, Slots},
     nibbles::{common_nibbles, key_nibble},
     node::NodeWriter,
-    proof_node, verify_proof,
+    proof_node,
+    update::Present,
+    verify_proof,
 };
 
 /// A trie known by its root and by proofs: nodes on the way to proven keys, and beside them the
@@ -334,22 +336,22 @@ impl Node {
         self
     }
 
-    /// How the parent names what hangs here, `depth` nibbles down, and whether it is a leaf.
-    fn name(&mut self, depth: usize, writer: &mut NodeWriter) -> Option<(NodeRef, bool)> {
+    /// How the parent names what hangs here, `depth` nibbles down, and what it is.
+    fn name(&mut self, depth: usize, writer: &mut NodeWriter) -> Option<(NodeRef, Present)> {
         match self {
             Self::Empty => None,
             Self::Leaf(leaf) => {
                 let name =
                     leaf.name.get_or_insert_with(|| writer.leaf(&leaf.key, depth, &leaf.value));
-                Some((*name, true))
+                Some((*name, Present::Leaf))
             }
             Self::Branch(branch) => {
                 let name = branch.name(writer);
-                Some((writer.extension(&branch.path, depth, name), false))
+                Some((writer.extension(&branch.path, depth, name), Present::Branch))
             }
-            Self::Hidden(hash) => Some((NodeRef::hash(*hash), false)),
+            Self::Hidden(hash) => Some((NodeRef::hash(*hash), Present::Branch)),
             Self::HiddenBranch { path, hash } => {
-                Some((writer.extension(path, depth, NodeRef::hash(*hash)), false))
+                Some((writer.extension(path, depth, NodeRef::hash(*hash)), Present::Branch))
             }
         }
     }
@@ -371,8 +373,8 @@ impl Branch {
         }
         let mut slots = Slots::default();
         for (nibble, child) in self.children.iter_mut().enumerate() {
-            if let Some((name, is_leaf)) = child.name(self.path.len() + 1, writer) {
-                slots.set(nibble, name, is_leaf);
+            if let Some((name, present)) = child.name(self.path.len() + 1, writer) {
+                slots.set(nibble, name, present);
             }
         }
         *self.name.insert(writer.branch(&slots))

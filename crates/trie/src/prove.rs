@@ -61,9 +61,20 @@ impl Prover {
         if targets.is_empty() {
             return Ok(());
         }
-        if let Some(branch) = reader.branch(path)? {
-            return self.branch(reader, path, &branch, is_listed, targets);
+        match reader.branch(path)? {
+            Some(branch) => self.branch(reader, path, &branch, is_listed, targets),
+            None => self.small(reader, path, is_listed, targets),
         }
+    }
+
+    /// Goes on at a node without a record.
+    fn small(
+        &mut self,
+        reader: &dyn TrieReader,
+        path: &Nibbles,
+        is_listed: bool,
+        targets: &[Target],
+    ) -> Result<(), DbError> {
         let rebuilt = Rebuilt::below(reader, path)?;
         if let Some((key, value)) = rebuilt.only_leaf() {
             if is_listed {
@@ -112,13 +123,12 @@ impl Prover {
         let depth = end.len();
         for below in targets.chunk_by(|a, b| key_nibble(&a.0, depth) == key_nibble(&b.0, depth)) {
             let nibble = key_nibble(&below[0].0, depth);
-            if let Child::Leaf(node) | Child::Branch(node) = branch.child(nibble) {
-                let hang = end.child(nibble);
-                if matches!(branch.child(nibble), Child::Leaf(_)) {
-                    self.leaf(reader, &hang, &node, below)?;
-                } else {
-                    self.subtree(reader, &hang, !node.is_inline(), below)?;
-                }
+            let hang = end.child(nibble);
+            match branch.child(nibble) {
+                Child::Empty => {}
+                Child::Leaf(node) => self.leaf(reader, &hang, &node, below)?,
+                Child::Small(node) => self.small(reader, &hang, !node.is_inline(), below)?,
+                Child::Branch(node) => self.subtree(reader, &hang, !node.is_inline(), below)?,
             }
         }
         Ok(())

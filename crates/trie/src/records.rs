@@ -7,6 +7,7 @@ use crate::{
     branch::{NodeRef, Slots},
     nibbles::{common_nibbles, key_nibble},
     node::NodeWriter,
+    update::Present,
 };
 
 /// Builds the records of a trie from its leaves in ascending key order, and its root.
@@ -52,7 +53,7 @@ struct Open {
 /// A complete subtree.
 struct Done {
     node: NodeRef,
-    is_leaf: bool,
+    present: Present,
     leaf_count: u64,
 }
 
@@ -135,7 +136,7 @@ impl<F: FnMut(Nibbles, Branch) -> Result<(), DbError>> RecordBuilder<F> {
     /// The latest leaf, hanging `hang` nibbles down.
     fn leaf(&mut self, hang: usize) -> Done {
         let node = self.writer.leaf(&self.key, hang, &self.value);
-        Done { node, is_leaf: true, leaf_count: 1 }
+        Done { node, present: Present::Leaf, leaf_count: 1 }
     }
 
     /// Completes `branch`, on the path to the latest leaf, which hangs `hang` nibbles down.
@@ -144,16 +145,20 @@ impl<F: FnMut(Nibbles, Branch) -> Result<(), DbError>> RecordBuilder<F> {
         let node = self.writer.branch(&branch.slots);
         let node = self.writer.extension(&end, hang, node);
         let leaf_count = branch.leaf_count;
-        if leaf_count > self.small_max {
+        let present = match leaf_count > self.small_max {
+            true => Present::Branch,
+            false => Present::Small,
+        };
+        if let Present::Branch = present {
             (self.emit)(end.prefix(hang), branch.slots.pack(end.suffix(hang), leaf_count))?;
         }
-        Ok(Done { node, is_leaf: false, leaf_count })
+        Ok(Done { node, present, leaf_count })
     }
 }
 
 impl Open {
     fn add(&mut self, nibble: u8, child: &Done) {
-        self.slots.set(usize::from(nibble), child.node, child.is_leaf);
+        self.slots.set(usize::from(nibble), child.node, child.present);
         self.leaf_count += child.leaf_count;
     }
 }

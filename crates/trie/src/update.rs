@@ -40,8 +40,8 @@ pub struct UpdateOptions {
 }
 
 impl UpdateOptions {
-    /// The trie of accounts: a record for each branch, one thread.
-    pub const ACCOUNTS: Self = Self { small_max: 0, threads: 1 };
+    /// The trie of accounts: no records for up to eight of them, one thread.
+    pub const ACCOUNTS: Self = Self { small_max: 8, threads: 1 };
 
     /// The trie of an account's storage: none for up to eight slots, one thread.
     pub const STORAGE: Self = Self { small_max: 8, threads: 1 };
@@ -151,11 +151,13 @@ pub(crate) struct Open<'a> {
     pending: Option<(u8, Node<'a>)>,
 }
 
-/// What is at the path of a child before the changes.
+/// What is at the path of a child.
 #[derive(Clone, Copy)]
 pub(crate) enum Present {
     Empty,
     Leaf,
+    /// A branch without a record.
+    Small,
     Branch,
 }
 
@@ -198,6 +200,7 @@ impl<'r> Worker<'r> {
                 leaves.sort_unstable_by_key(|change| change.key);
                 Ok(self.build(path, &leaves)?.into_owned())
             }
+            Present::Small => self.rebuild(path, changes),
             Present::Branch => self.subtree(path, changes),
         }
     }
@@ -381,8 +384,8 @@ impl<'r> Worker<'r> {
     }
 
     fn settle(&mut self, open: &mut Open<'_>, nibble: u8, node: Node<'_>) {
-        if let Some((node, is_leaf)) = self.hang(&open.path.child(nibble), node) {
-            open.slots.set(usize::from(nibble), node, is_leaf);
+        if let Some((node, present)) = self.hang(&open.path.child(nibble), node) {
+            open.slots.set(usize::from(nibble), node, present);
         }
     }
 
@@ -420,25 +423,34 @@ impl<'r> Worker<'r> {
     fn only_child<'c>(&mut self, open: &Open<'c>) -> Result<Node<'c>, DbError> {
         let nibble = open.slots.children.trailing_zeros() as u8;
         let path = open.path.child(nibble);
-        if let Present::Branch = open.slots.kinds().at(nibble) {
-            return self.subtree(path, &[]);
+        match open.slots.kinds().at(nibble) {
+            Present::Branch => self.subtree(path, &[]),
+            Present::Small => self.rebuild(path, &[]),
+            Present::Empty | Present::Leaf => {
+                let (key, value) = self.leaf_beside(&path, &[])?;
+                Ok(Node::Leaf { key, value: value.into() })
+            }
         }
-        let (key, value) = self.leaf_beside(&path, &[])?;
-        Ok(Node::Leaf { key, value: value.into() })
     }
 
-    /// Hangs `node` at `path`: its reference, and whether it is a leaf.
-    fn hang(&mut self, path: &Nibbles, node: Node<'_>) -> Option<(NodeRef, bool)> {
+    /// Hangs `node` at `path`: its reference, and what it is.
+    fn hang(&mut self, path: &Nibbles, node: Node<'_>) -> Option<(NodeRef, Present)> {
         match node {
             Node::Empty => None,
-            Node::Leaf { key, value } => Some((self.writer.leaf(&key, path.len(), &value), true)),
+            Node::Leaf { key, value } => {
+                Some((self.writer.leaf(&key, path.len(), &value), Present::Leaf))
+            }
             Node::Branch(floating) => {
-                if let Some(branch) =
-                    floating.record.and_then(|record| self.records[record].branch.as_mut())
-                {
-                    branch.set_extension(floating.path.suffix(path.len()));
-                }
-                Some((self.writer.extension(&floating.path, path.len(), floating.node), false))
+                let branch =
+                    floating.record.and_then(|record| self.records[record].branch.as_mut());
+                let present = match branch {
+                    Some(branch) => {
+                        branch.set_extension(floating.path.suffix(path.len()));
+                        Present::Branch
+                    }
+                    None => Present::Small,
+                };
+                Some((self.writer.extension(&floating.path, path.len(), floating.node), present))
             }
         }
     }

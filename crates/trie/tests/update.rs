@@ -54,9 +54,9 @@ proptest! {
     }
 
     #[test]
-    fn a_record_reads_back(changes in changes(40)) {
+    fn a_record_reads_back(changes in changes(40), small_max in 0_u64..9) {
         let mut trie = MapTrie::default();
-        trie.apply(&changes, UpdateOptions::ACCOUNTS, false);
+        trie.apply(&changes, UpdateOptions { small_max, threads: 1 }, false);
         for bytes in trie.records.values() {
             let branch = Branch::decode(bytes).unwrap();
             prop_assert_eq!(&branch.encode(), bytes);
@@ -74,7 +74,7 @@ proptest! {
     fn any_bytes_are_refused_or_read_back(
         bytes in prop_oneof![
             collection::vec(any::<u8>(), 0..100),
-            (0_u8..4, collection::vec(any::<u8>(), 0..100))
+            (0_u8..8, collection::vec(any::<u8>(), 0..100))
                 .prop_map(|(flags, rest)| [&[flags][..], &rest].concat()),
         ],
     ) {
@@ -143,18 +143,21 @@ fn nothing_changed_gives_the_present_root_and_no_records() {
 #[test]
 fn a_lost_record_is_built_again_from_the_leaves() {
     let leaves: BTreeMap<_, _> = (0..200_u8).map(|n| (keccak256([n]), vec![n + 1])).collect();
-    let (whole, _) = MapTrie::build(leaves, 0);
-    for lost in whole.records.keys() {
-        let mut trie = whole.clone();
-        trie.records.remove(lost);
-        let changes: Changes = trie
-            .leaves
-            .keys()
-            .filter(|key| lost.is_prefix_of(key))
-            .map(|key| (*key, Some(vec![0xff; 40])))
-            .collect();
-        let root = trie.apply(&changes, UpdateOptions::ACCOUNTS, false);
-        assert_eq!((trie.clone(), root), MapTrie::build(trie.leaves, 0), "without {lost:?}");
+    for small_max in [0, 8] {
+        let (whole, _) = MapTrie::build(leaves.clone(), small_max);
+        for lost in whole.records.keys() {
+            let mut trie = whole.clone();
+            trie.records.remove(lost);
+            let changes: Changes = trie
+                .leaves
+                .keys()
+                .filter(|key| lost.is_prefix_of(key))
+                .map(|key| (*key, Some(vec![0xff; 40])))
+                .collect();
+            let root = trie.apply(&changes, UpdateOptions { small_max, threads: 1 }, false);
+            let expected = MapTrie::build(trie.leaves.clone(), small_max);
+            assert_eq!((trie, root), expected, "without {lost:?}");
+        }
     }
 }
 
