@@ -182,7 +182,7 @@ fn a_rebuilt_trie_is_the_same() {
 
 #[test]
 fn pruning_says_from_where_on_states_are_kept() {
-    let place = with_blocks(80);
+    let place = with_blocks(145);
     let kept = place.run(["db", "prune", "--history", "all", "--json"]).json();
     assert_eq!((&kept["first_block"], &kept["forgotten"]), (&0.into(), &0.into()));
     let pruned = place.run(["db", "prune", "--history", "3", "--json"]).json();

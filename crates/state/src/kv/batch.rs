@@ -37,6 +37,15 @@ impl WriteBatch {
         Self::default()
     }
 
+    /// Makes room for so many more puts to `table`, of keys and values of so many bytes together.
+    ///
+    /// A batch that grows to its size has twice its size in memory at the end.
+    pub fn reserve(&mut self, table: Table, records: usize, bytes: usize) {
+        let changes = self.changes(table);
+        changes.records.reserve(records);
+        changes.bytes.reserve(bytes);
+    }
+
     /// Sets the value under `key`.
     pub fn put(&mut self, table: Table, key: &[u8], value: &[u8]) {
         let changes = self.changes(table);

@@ -24,7 +24,7 @@ mod rocks;
 #[cfg(any(test, feature = "test-support"))]
 pub mod sim;
 
-use std::path::Path;
+use std::{ops::ControlFlow, path::Path};
 
 use zvm_core::DbError;
 
@@ -160,6 +160,9 @@ pub type Entry = (Vec<u8>, Vec<u8>);
 /// Entries in the order asked for. The first error is the last item.
 pub type Entries<'a> = Box<dyn Iterator<Item = Result<Entry, DbError>> + 'a>;
 
+/// Called with key and value; breaks when it has seen enough.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, DbError> + 'a;
+
 /// One consistent view of a store.
 ///
 /// A [`KvStore`] read through this trait shows its last batch; a [view](KvStore::view) shows what
@@ -184,6 +187,25 @@ pub trait KvReader: Send + Sync {
         from: Option<&[u8]>,
         order: Order,
     ) -> Result<Entries<'_>, DbError>;
+
+    /// Visits the entries from `first` to `last`, both included, in the order of their keys.
+    ///
+    /// For short stretches and many of them: nothing is copied.
+    fn visit(
+        &self,
+        table: Table,
+        first: &[u8],
+        last: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), DbError> {
+        for entry in self.iter(table, &[], Some(first), Order::Forward)? {
+            let (key, value) = entry?;
+            if key.as_slice() > last || visit(&key, &value)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
 
     /// The file or folder, for errors of layers above.
     fn path(&self) -> &Path;

@@ -5,11 +5,17 @@ use std::{mem, sync::Mutex};
 use zvm_core::{DbError, map::HashMap};
 use zvm_trie::{Branch, Nibbles};
 
-use super::read::{get, put};
+use super::{
+    generations::Generations,
+    read::{get, put},
+};
 use crate::kv::{KvReader, Order, Table, WriteBatch};
 
 /// Bytes of a map entry beside the key and the branch, roughly.
 const ENTRY_BYTES: usize = 64;
+
+/// Branches read often, by their keys.
+type Cache = Generations<Box<[u8]>, Branch>;
 
 /// A new record under its key; `None` where there is none any more.
 pub(super) type BranchChange = (Box<[u8]>, Option<Branch>);
@@ -33,7 +39,9 @@ impl Branches {
             table,
             dirty: HashMap::default(),
             dirty_bytes: 0,
-            cache: Mutex::new(Cache::new(cache_bytes)),
+            cache: Mutex::new(Generations::new(cache_bytes, |key, branch| {
+                bytes(key, Some(branch))
+            })),
         }
     }
 
@@ -70,6 +78,9 @@ impl Branches {
     /// Adds everything not on disk yet, and `changes` on top, to a batch.
     pub(super) fn flush(&self, changes: &[BranchChange], batch: &mut WriteBatch) {
         let mut body = Vec::new();
+        let changed = changes.iter().map(|(key, branch)| bytes(key, branch.as_ref()));
+        let dirty_bytes = self.dirty_bytes + changed.sum::<usize>();
+        batch.reserve(self.table, self.dirty.len() + changes.len(), dirty_bytes);
         let later = changes.iter().map(|(key, branch)| (key, branch));
         // The last of two changes of one key counts.
         for (key, branch) in self.dirty.iter().chain(later) {
@@ -100,7 +111,7 @@ impl Branches {
     /// Forgets records that were deleted from the table.
     pub(super) fn forget(&mut self, keys: &[Vec<u8>]) {
         for key in keys {
-            self.cache().remove(key);
+            self.cache().remove(key.as_slice());
         }
     }
 
@@ -156,47 +167,4 @@ pub(super) fn storage_path(life: &[u8], path: &Nibbles) -> Box<[u8]> {
 
 fn bytes(key: &[u8], branch: Option<&Branch>) -> usize {
     ENTRY_BYTES + key.len() + branch.map_or(0, Branch::memory)
-}
-
-/// A bounded map that forgets what has not been asked for lately.
-///
-/// Entries live in two generations. What is used moves to the young one; when that is half of the
-/// bound it becomes the old one, and the old one before it is dropped.
-#[derive(Debug)]
-struct Cache {
-    bytes_max: usize,
-    young: HashMap<Box<[u8]>, Branch>,
-    young_bytes: usize,
-    old: HashMap<Box<[u8]>, Branch>,
-}
-
-impl Cache {
-    fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, young: HashMap::default(), young_bytes: 0, old: HashMap::default() }
-    }
-
-    fn get(&mut self, key: &[u8]) -> Option<Branch> {
-        if let Some(branch) = self.young.get(key) {
-            return Some(branch.clone());
-        }
-        let (key, branch) = self.old.remove_entry(key)?;
-        self.insert(key, branch.clone());
-        Some(branch)
-    }
-
-    fn insert(&mut self, key: Box<[u8]>, branch: Branch) {
-        self.young_bytes += bytes(&key, Some(&branch));
-        self.young.insert(key, branch);
-        if self.young_bytes > self.bytes_max / 2 {
-            self.young_bytes = 0;
-            self.old = mem::take(&mut self.young);
-        }
-    }
-
-    fn remove(&mut self, key: &[u8]) {
-        if let Some((key, branch)) = self.young.remove_entry(key) {
-            self.young_bytes = self.young_bytes.saturating_sub(bytes(&key, Some(&branch)));
-        }
-        self.old.remove(key);
-    }
 }

@@ -6,10 +6,12 @@ use zvm_core::{B256, BlockId, DbError, StateDiff};
 
 use super::{
     FileDb,
-    history::{SLICES, index_keys, stage_changes},
+    history::stage_changes,
+    index::{SLICES, index_keys, stage_slice},
     pending::{Redo, stage_redo_end},
     plan::{AccountChange, Plan, SlotChange},
     read::put,
+    recent::Recent,
     record::Head,
     recover::Meta,
     tries::TrieChanges,
@@ -40,7 +42,7 @@ impl FileDb {
             None => self.stage(diff)?,
         };
         stage_code(diff, &mut batch);
-        let (tries, tail) = (self.tries()?, self.tail()?);
+        let tries = self.tries()?;
 
         // A slice with each block; all of them where there is too much to hold. What is in its table
         // needs no redo.
@@ -60,7 +62,11 @@ impl FileDb {
         }
 
         let index = index_keys(&plan);
-        tail.stage_slice(block.number, &index, &mut batch);
+        let needs_index = self.options.history.needs_index();
+        let index_start = self.meta.index_start.or(needs_index.then_some(block.number));
+        if index_start.is_some() {
+            stage_slice(&*self.kv, &self.meta, block.number, &index, &mut batch)?;
+        }
         let history_bytes = stage_changes(block.number, &before, &plan, &mut batch);
         let lag = block.number - self.meta.trie_block.unwrap_or(self.meta.floor).min(block.number);
         let flushes = lag >= TRIE_LAG || tries.dirty_bytes() > self.options.trie_dirty_bytes;
@@ -77,6 +83,7 @@ impl FileDb {
             },
             history_bytes: self.meta.history_bytes.saturating_add(history_bytes),
             trie_block: if flushes { Some(block.number) } else { self.meta.trie_block },
+            index_start,
         };
         let pruned = self.stage_pruning(&mut meta, index.len(), &mut batch)?;
         meta.stage(&mut batch);
@@ -88,12 +95,14 @@ impl FileDb {
 
         // On disk. Memory follows, and nothing of this can fail.
         self.set_meta(meta);
+        self.recent.follow(&plan.accounts, &plan.slots, !plan.ended.is_empty());
         self.pending.hold(redo);
         for slice in slices {
             self.pending.forget_slice(slice);
         }
         if let Some(tail) = self.tail.get_mut() {
-            tail.push(block.number, index);
+            tail.push(block.number, &index);
+            tail.drop_before(meta.first_not_indexed());
         }
         if let Some(tries) = self.tries.get_mut() {
             match flushes {
@@ -121,6 +130,7 @@ impl FileDb {
         meta.stage(&mut batch);
         self.kv.write(batch, self.options.durability)?;
         self.set_meta(meta);
+        self.recent = Recent::default();
         match self.tries.get_mut() {
             Some(tries) if plan.ended.is_empty() => tries.flushed(branches),
             // Branches of the lives that ended are cached.
@@ -160,7 +170,7 @@ impl FileDb {
     /// Works out what `diff` changes and the new root.
     fn stage(&self, diff: &StateDiff) -> Result<Staged, DbError> {
         let (kv, tries) = (&self.kv(), self.tries()?);
-        let mut plan = Plan::new(kv, diff)?;
+        let mut plan = Plan::new(kv, &self.recent, diff)?;
         let mut branches = TrieChanges::default();
         let count = |life: &_| plan.slot_counts.get(life).copied();
         let roots = tries.update_storage(kv, &plan.slots, count, &mut branches)?;

@@ -1,7 +1,4 @@
-//! The past: values before each block, an index of which blocks changed a key, and states read
-//! through both.
-
-use std::collections::VecDeque;
+//! The past: values before each block, and states read through them.
 
 use zvm_core::{Account, Address, B256, Bytes, Database, DbError, U256, keccak256};
 
@@ -9,14 +6,10 @@ use super::{
     FileDb,
     keys::{IndexKey, Kind, SlotKey, change_key, life, slot_hash, slot_key},
     plan::Plan,
-    read::{corrupt_at, entries, get, put},
-    record::{AccountRecord, Head, SlotRecord, decode_blocks, encode_blocks, number, seal},
+    read::{corrupt_at, entries, get},
+    record::{AccountRecord, Head, SlotRecord, decode_blocks, number, seal},
 };
-use crate::kv::{KvReader, Order, Table, WriteBatch, records::unseal};
-
-/// The index is written in this many slices, one with each block, so that entries which lie beside
-/// each other are written together. A power of two.
-pub(super) const SLICES: u64 = 64;
+use crate::kv::{KvReader, Table, WriteBatch, records::unseal};
 
 /// Bytes that a change takes in the index, roughly.
 const INDEX_BYTES: u64 = 40;
@@ -24,96 +17,6 @@ const INDEX_BYTES: u64 = 40;
 /// Bytes that a slot of a life that ended takes until the life is forgotten, its share of the
 /// branches included, roughly.
 const ENDED_SLOT_BYTES: u64 = 100;
-
-/// What the newest blocks changed: the part of the index that may not be on disk.
-#[derive(Debug, Default)]
-pub(super) struct Tail {
-    /// The last [`SLICES`] blocks or fewer, oldest first, each with its keys in order.
-    blocks: VecDeque<(u64, Vec<IndexKey>)>,
-}
-
-impl Tail {
-    /// Reads the keys of the newest blocks behind `floor`.
-    pub(super) fn read(kv: &dyn KvReader, head: Option<u64>, floor: u64) -> Result<Self, DbError> {
-        let mut tail = Self::default();
-        let Some(head) = head else { return Ok(tail) };
-        let first = (head.saturating_sub(SLICES - 1)).max(floor);
-        let mut keys = Vec::new();
-        for block in first..=head {
-            for entry in kv.iter(Table::Changes, &block.to_be_bytes(), None, Order::Forward)? {
-                let key = entry?.0;
-                let change = Change::parse(kv, &key)?;
-                if change.kind == Kind::Redo {
-                    break;
-                }
-                keys.extend(change.index_key());
-            }
-            tail.push(block, std::mem::take(&mut keys));
-        }
-        Ok(tail)
-    }
-
-    /// Adds a block.
-    pub(super) fn push(&mut self, block: u64, mut keys: Vec<IndexKey>) {
-        keys.sort_unstable();
-        keys.dedup();
-        self.blocks.push_back((block, keys));
-        while self.blocks.len() as u64 > SLICES {
-            self.blocks.pop_front();
-        }
-    }
-
-    /// Writes the slice whose turn it is with `block`: what changed since its last turn.
-    pub(super) fn stage_slice(&self, block: u64, keys: &[IndexKey], batch: &mut WriteBatch) {
-        let slice = block % SLICES;
-        let since = block.saturating_sub(SLICES - 1);
-        let earlier = self.blocks.iter().filter(|(block, _)| *block >= since);
-        let mut hits: Vec<(IndexKey, u64)> = earlier
-            .flat_map(|(block, keys)| keys.iter().map(|key| (*key, *block)))
-            .chain(keys.iter().map(|key| (*key, block)))
-            .filter(|(key, _)| key.slice(SLICES) == slice)
-            .collect();
-        hits.sort_unstable();
-        hits.dedup();
-        for of_key in hits.chunk_by(|a, b| a.0 == b.0) {
-            let blocks: Vec<u64> = of_key.iter().map(|hit| hit.1).collect();
-            stage_entry(&of_key[0].0, &blocks, batch);
-        }
-    }
-
-    /// The blocks after `block` that may have changed `key`, oldest first.
-    fn blocks_after(&self, block: u64, key: &IndexKey) -> impl Iterator<Item = u64> {
-        self.blocks
-            .iter()
-            .filter(move |(number, keys)| *number > block && keys.binary_search(key).is_ok())
-            .map(|(number, _)| *number)
-    }
-}
-
-/// Writes an entry of the index.
-fn stage_entry(key: &IndexKey, blocks: &[u64], batch: &mut WriteBatch) {
-    if let Some(last) = blocks.last() {
-        put(batch, Table::History, &key.entry(*last), &encode_blocks(blocks));
-    }
-}
-
-/// Removes the blocks after `target` from the index entries of `key`.
-pub(super) fn stage_trim(
-    kv: &dyn KvReader,
-    key: &IndexKey,
-    target: Option<u64>,
-    batch: &mut WriteBatch,
-) -> Result<(), DbError> {
-    let from = target.map_or(0, |target| target.saturating_add(1));
-    let start = key.entry(from);
-    for entry in entries::<_, 25>(kv, Table::History, &key.0, Some(&start), decode_blocks)? {
-        let (entry_key, mut blocks) = entry?;
-        batch.delete(Table::History, &entry_key);
-        blocks.retain(|block| *block < from);
-        stage_entry(key, &blocks, batch);
-    }
-    Ok(())
-}
 
 /// A key of `changes`, taken apart.
 #[derive(Clone, Copy, Debug)]
@@ -150,12 +53,6 @@ impl<'a> Change<'a> {
             Kind::Head | Kind::Ended | Kind::Redo | Kind::PastRedo => None,
         }
     }
-}
-
-/// The index keys of a block.
-pub(super) fn index_keys(plan: &Plan) -> Vec<IndexKey> {
-    let accounts = plan.accounts.iter().map(|account| IndexKey::account(&account.hash));
-    accounts.chain(plan.slots.iter().map(|slot| IndexKey::slot(&slot.key))).collect()
 }
 
 /// Writes the values before `block`, and answers how much history that is.

@@ -101,6 +101,12 @@ impl IndexKey {
         key
     }
 
+    /// Four bytes that few other keys have.
+    pub(super) fn fingerprint(&self) -> u32 {
+        let [_, a, b, c, d, _, _, _, _, e, f, g, h, ..] = self.0;
+        u32::from_be_bytes([a, b, c, d]) ^ u32::from_be_bytes([e, f, g, h])
+    }
+
     /// Which slice of the index it belongs to, below `slices`, a power of two up to 256.
     pub(super) fn slice(&self, slices: u64) -> u64 {
         u64::from(self.0[1]) * slices / 256

@@ -17,13 +17,15 @@
 //! | `block_hashes` | number u64 | hash |
 //!
 //! A commit is one batch. Two parts of it lag behind: changed branches are held in memory and written
-//! together every few blocks ([`branches`]), and the index is written in slices ([`history`]). Both
+//! together every few blocks ([`branches`]), and the index is written in slices ([`index`]). Both
 //! are worked out from `changes` when a store is opened ([`recover`]).
 
 mod branches;
 mod check;
 mod commit;
+mod generations;
 mod history;
+mod index;
 mod keys;
 mod options;
 mod pending;
@@ -31,10 +33,12 @@ mod plan;
 mod proof;
 mod prune;
 mod rebuild;
+mod recent;
 mod record;
 mod recover;
 mod tries;
 mod unwind;
+mod waiting;
 
 use std::{
     fmt,
@@ -54,10 +58,12 @@ pub(crate) use recover::FORMAT_VERSION;
 
 use crate::kv::{self, Access, Durability, KvStore, Order, Table, WriteBatch, records as read};
 use commit::Prepared;
-use history::{Tail, Then};
+use history::Then;
+use index::Tail;
 use keys::{SlotKey, life, slot_hash, slot_key};
 use pending::{Layered, Pending};
 use read::{entries, get, put};
+use recent::Recent;
 use record::{AccountRecord, SlotRecord, array};
 use recover::{Meta, catch_up, initial, mark_key, stage_mark, vet};
 use tries::Tries;
@@ -75,9 +81,10 @@ pub struct FileDb {
     meta: Meta,
     /// Accounts and slots that are not in their tables yet.
     pending: Pending,
+    recent: Recent,
     /// Branches not on disk yet, and hot ones. Worked out by the first call that needs them.
     tries: OnceLock<Tries>,
-    /// Keys that the newest blocks changed, likewise.
+    /// What the newest blocks changed, likewise, for reads of the past.
     tail: OnceLock<Tail>,
     /// Held while one of the two is worked out, so that it happens once.
     catching_up: Mutex<()>,
@@ -141,6 +148,7 @@ impl FileDb {
             options,
             meta,
             pending: Pending::replay(&*kv, meta.head.number())?,
+            recent: Recent::default(),
             tries: OnceLock::new(),
             tail: OnceLock::new(),
             catching_up: Mutex::new(()),
@@ -222,7 +230,7 @@ impl FileDb {
         if let Some(tail) = self.tail.get() {
             return Ok(tail);
         }
-        let tail = Tail::read(&self.kv(), self.meta.head.number(), self.meta.floor)?;
+        let tail = Tail::read(&self.kv(), &self.meta)?;
         Ok(self.tail.get_or_init(|| tail))
     }
 
@@ -231,9 +239,10 @@ impl FileDb {
     }
 
     fn record(&self, hash: &B256) -> Result<Option<AccountRecord>, DbError> {
-        get(&self.kv(), Table::Accounts, hash.as_slice(), AccountRecord::decode)
+        self.recent.account(&self.kv(), hash)
     }
 
+    /// The word under `key`, be it of a life that has ended.
     fn word(&self, key: &SlotKey) -> Result<U256, DbError> {
         let record = get(&self.kv(), Table::Storage, key, SlotRecord::decode)?;
         Ok(record.map_or(U256::ZERO, |record| record.word))
@@ -270,7 +279,8 @@ impl Database for FileDb {
         let hash = keccak256(address);
         match self.record(&hash)?.filter(|record| record.slots > 0) {
             Some(record) => {
-                self.word(&slot_key(&life(&hash, record.incarnation), &slot_hash(slot)))
+                let key = slot_key(&life(&hash, record.incarnation), &slot_hash(slot));
+                self.recent.word(&self.kv(), &key)
             }
             None => Ok(U256::ZERO),
         }

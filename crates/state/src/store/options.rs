@@ -38,7 +38,7 @@ impl Default for FileOptions {
             history: History::default(),
             durability: Durability::Synced,
             cache_bytes: 128 << 20,
-            pending_bytes: 160 << 20,
+            pending_bytes: 256 << 20,
             trie_cache_bytes: 64 << 20,
             trie_dirty_bytes: 64 << 20,
         }
@@ -47,7 +47,7 @@ impl Default for FileOptions {
 
 /// How much of the past is kept. Reads and writes as `all`, `128` (blocks) or `512MiB`.
 ///
-/// Beside that, the states of the last 64 blocks and of all since the oldest open snapshot can
+/// Beside that, the states of the last 128 blocks and of all since the oldest open snapshot can
 /// always be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

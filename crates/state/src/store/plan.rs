@@ -6,7 +6,8 @@ use zvm_core::{AccountDiff, Address, B256, DbError, EMPTY_ROOT, StateDiff, U256,
 
 use super::{
     keys::{Life, SlotKey, life, life_of, slot_hash, slot_key},
-    read::{corrupt_at, exact, get_all},
+    read::{corrupt_at, exact},
+    recent::Recent,
     record::{AccountRecord, SlotRecord},
 };
 use crate::kv::{KvReader, Order, Table};
@@ -55,8 +56,13 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Compares `diff` with what is stored.
-    pub(super) fn new(kv: &dyn KvReader, diff: &StateDiff) -> Result<Self, DbError> {
-        let mut plan = Self::default();
+    pub(super) fn new(
+        kv: &dyn KvReader,
+        recent: &Recent,
+        diff: &StateDiff,
+    ) -> Result<Self, DbError> {
+        let mut plan =
+            Self { accounts: Vec::with_capacity(diff.accounts.len()), ..Self::default() };
         let mut touched: Vec<(B256, &Address, &AccountDiff)> = diff
             .accounts
             .iter()
@@ -64,10 +70,11 @@ impl Plan {
             .collect();
         touched.sort_unstable_by_key(|account| account.0);
         let keys: Vec<&B256> = touched.iter().map(|account| &account.0).collect();
-        let records = get_all(kv, Table::Accounts, &keys, AccountRecord::decode)?;
+        let records = recent.accounts(kv, &keys)?;
 
         // Where the slots are that a diff writes, and what it writes there.
-        let mut written: Vec<(SlotKey, U256, U256)> = Vec::new();
+        let slots = diff.accounts.values().map(|change| change.storage.len()).sum();
+        let mut written: Vec<(SlotKey, U256, U256)> = Vec::with_capacity(slots);
         for ((hash, address, change), old) in touched.iter().zip(records) {
             let new = plan.account(kv, hash, **address, change, old)?;
             if let Some(record) = new {
@@ -83,7 +90,7 @@ impl Plan {
             }
             plan.accounts.push(AccountChange { hash: *hash, old, new });
         }
-        plan.compare_slots(kv, &written)?;
+        plan.compare_slots(kv, recent, &written)?;
         plan.drop_lives_without_slots();
         Ok(plan)
     }
@@ -118,6 +125,7 @@ impl Plan {
     fn compare_slots(
         &mut self,
         kv: &dyn KvReader,
+        recent: &Recent,
         written: &[(SlotKey, U256, U256)],
     ) -> Result<(), DbError> {
         // Only where there are slots is there anything to read.
@@ -140,10 +148,10 @@ impl Plan {
             .zip(&has_slots)
             .filter_map(|((key, ..), has_slots)| has_slots.then_some(key))
             .collect();
-        let mut stored = get_all(kv, Table::Storage, &keys, SlotRecord::decode)?.into_iter();
+        let mut stored = recent.words(kv, &keys)?.into_iter();
         for ((key, slot, new), has_slots) in written.iter().zip(has_slots) {
-            let old = if has_slots { stored.next().flatten() } else { None };
-            let (old, new) = (old.map_or(U256::ZERO, |record| record.word), *new);
+            let old = if has_slots { stored.next() } else { None };
+            let (old, new) = (old.unwrap_or_default(), *new);
             if old != new {
                 self.slots.push(SlotChange { key: *key, slot: *slot, old, new });
             }

@@ -4,7 +4,8 @@ use zvm_core::DbError;
 
 use super::{
     FileDb, History,
-    history::{Change, SLICES, change_bytes},
+    history::{Change, change_bytes},
+    index::SLICES,
     keys::{Kind, Life},
     read::exact,
     recover::Meta,
@@ -103,8 +104,8 @@ impl FileDb {
         let (Some(number), Some(trie_block)) = (meta.head.number(), meta.trie_block) else {
             return Ok(pruned);
         };
-        // The index has no entries yet for the newest blocks, and what the stored tries lack is
-        // worked out from the changes since.
+        // The redos of the newest blocks are needed, and what the stored tries lack is worked out from
+        // the changes since.
         let last = number.saturating_sub(SLICES).min(trie_block).min(oldest_mark);
         let last = match self.options.history {
             History::All => return Ok(pruned),

@@ -17,7 +17,7 @@ use super::{
 use crate::kv::{KvReader, Order, Table, WriteBatch};
 
 /// The layout of this program. A store with a higher number is refused.
-pub(crate) const FORMAT_VERSION: u32 = 4;
+pub(crate) const FORMAT_VERSION: u32 = 5;
 
 /// Keys of `meta`.
 pub(super) mod meta {
@@ -29,6 +29,8 @@ pub(super) mod meta {
     pub(crate) const HISTORY: &[u8] = b"history";
     /// The block of the stored tries u64; absent if they are those before the first block.
     pub(crate) const TRIE: &[u8] = b"trie";
+    /// The block with which the index begins u64; absent if there is none.
+    pub(crate) const INDEX: &[u8] = b"index";
     /// There, and empty, as long as the tries are being built anew.
     pub(crate) const REBUILDING: &[u8] = b"rebuilding";
     /// With the number of a block u64 behind it: the mark that was left with the block.
@@ -88,6 +90,8 @@ pub(super) struct Meta {
     pub(super) history_bytes: u64,
     /// The block of the stored tries; `None` if they are those before the first block.
     pub(super) trie_block: Option<u64>,
+    /// The block with which the index began to be written; `None` as long as there is none.
+    pub(super) index_start: Option<u64>,
 }
 
 impl Meta {
@@ -98,18 +102,21 @@ impl Meta {
             Ok((number(floor)?, number(bytes)?))
         })?;
         let trie_block = get(kv, Table::Meta, meta::TRIE, number)?;
+        let index_start = get(kv, Table::Meta, meta::INDEX, number)?;
         let (floor, history_bytes) = history.unwrap_or_default();
         let number = head.number();
         if history.is_some() != number.is_some()
             || trie_block > number
+            || index_start > number
             || floor > number.unwrap_or(0)
         {
             let what = format!(
-                "meta: head {number:?}, history {history:?} and tries {trie_block:?} do not fit"
+                "meta: head {number:?}, history {history:?}, tries {trie_block:?} and index \
+                 {index_start:?} do not fit"
             );
             return Err(corrupt(kv, what));
         }
-        Ok(Self { head, floor, history_bytes, trie_block })
+        Ok(Self { head, floor, history_bytes, trie_block, index_start })
     }
 
     pub(super) fn stage(&self, batch: &mut WriteBatch) {
@@ -121,9 +128,11 @@ impl Meta {
             }
             None => batch.delete(Table::Meta, meta::HISTORY),
         }
-        match self.trie_block {
-            Some(block) => put(batch, Table::Meta, meta::TRIE, &block.to_be_bytes()),
-            None => batch.delete(Table::Meta, meta::TRIE),
+        for (name, block) in [(meta::TRIE, self.trie_block), (meta::INDEX, self.index_start)] {
+            match block {
+                Some(block) => put(batch, Table::Meta, name, &block.to_be_bytes()),
+                None => batch.delete(Table::Meta, name),
+            }
         }
     }
 }

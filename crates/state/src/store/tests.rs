@@ -357,20 +357,76 @@ fn every_account_and_slot_proves_against_the_root() {
 #[test]
 fn history_stays_within_what_is_kept() {
     let disk = SimDisk::default();
-    let mut db = open(&disk, History::Blocks(80), Durability::Synced).unwrap();
+    let mut db = open(&disk, History::Blocks(150), Durability::Synced).unwrap();
     let mut sizes = Vec::new();
     for number in 1..=600 {
         commit(&mut db, number).unwrap();
         let kept = number - db.floor();
-        assert!(kept <= 80 + 34 || number < 160, "block {number}: {kept} kept");
+        assert!(kept <= 150 + 34 || number < 300, "block {number}: {kept} kept");
         sizes.push(db.stat().unwrap().sizes.tables.iter().map(|table| table.entries).sum::<u64>());
     }
-    let (early, late) = (sizes[200], sizes[599]);
-    assert!(late < early * 3 / 2, "{early} records after 200 blocks, {late} after 600");
+    let (early, late) = (sizes[300], sizes[599]);
+    assert!(late < early * 3 / 2, "{early} records after 300 blocks, {late} after 600");
     let error = db.at(100).err().expect("long forgotten");
     assert!(matches!(error, DbError::NoHistory { number: 100, head: 600, .. }));
     db.unwind(db.floor()).unwrap();
     db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
+}
+
+#[test]
+fn an_index_begun_late_leads_to_what_was_changed_before() {
+    let disk = SimDisk::default();
+    let [alice, bob] = [0xa1, 0xb0].map(Address::repeat_byte);
+    // Alice in every block, Bob in every seventh, whose slot is never the same twice.
+    let change = |db: &mut FileDb, number: u64| {
+        let info = AccountInfo { nonce: number, ..AccountInfo::default() };
+        let batch = db.batch().set_account(alice, info);
+        match number % 7 {
+            0 => batch.set_storage(bob, U256::from(1), U256::from(number)).commit().unwrap(),
+            _ => batch.commit().unwrap(),
+        }
+    };
+    let check = |db: &FileDb, head: u64, when: &str| {
+        for number in db.floor()..=head {
+            let then = db.at(number).unwrap();
+            let nonce = then.account(alice).unwrap().map_or(0, |account| account.info.nonce);
+            assert_eq!(nonce, number, "{when}");
+            let word = then.storage(bob, U256::from(1)).unwrap();
+            assert_eq!(word, U256::from(number / 7 * 7), "{when}, block {number}");
+        }
+    };
+    let entries =
+        |db: &FileDb| db.kv.iter(Table::History, &[], None, Order::Forward).unwrap().count();
+
+    let mut db = open(&disk, History::Blocks(128), Durability::Synced).unwrap();
+    (1..=300).for_each(|number| change(&mut db, number));
+    assert_eq!(entries(&db), 0, "so short a past has no index");
+    check(&db, 300, "without an index");
+    drop(db);
+
+    let mut db = open(&disk, History::All, Durability::Synced).unwrap();
+    check(&db, 300, "opened again");
+    for number in 301..=500 {
+        change(&mut db, number);
+        if number % 33 == 0 {
+            check(&db, number, "while the index begins");
+        }
+    }
+    assert!(entries(&db) > 0);
+    drop(db);
+
+    // What was begun is kept up.
+    let mut db = open(&disk, History::Blocks(128), Durability::Synced).unwrap();
+    (501..=520).for_each(|number| change(&mut db, number));
+    check(&db, 520, "with a short past again");
+    // Before the index began, and on along another way.
+    db.unwind(db.floor()).unwrap();
+    let floor = db.head().unwrap().number;
+    (floor + 1..=floor + 100).for_each(|number| change(&mut db, number));
+    check(&db, floor + 100, "after going back");
+    drop(db);
+    let db = open(&disk, History::All, Durability::Synced).unwrap();
+    check(&db, floor + 100, "after going back, opened again");
 }
 
 #[test]
@@ -388,7 +444,7 @@ fn the_slots_of_a_destroyed_account_count_as_history() {
     let slots = |db: &FileDb| db.stat().unwrap().sizes.tables[Table::Storage as usize].entries;
     assert_eq!(slots(&db), 2000);
     // So short a past would be kept, but for what it holds back.
-    for _ in 0..70 {
+    for _ in 0..140 {
         db.batch().commit().unwrap();
     }
     assert_eq!(slots(&db), 0);
@@ -403,7 +459,7 @@ fn the_slots_of_a_destroyed_account_count_as_history() {
 fn pruning_at_once_leaves_what_is_kept_and_a_whole_store() {
     let disk = SimDisk::default();
     let mut db = open(&disk, History::All, Durability::Synced).unwrap();
-    for number in 1..=300 {
+    for number in 1..=500 {
         commit(&mut db, number).unwrap();
     }
     let entries = |db: &FileDb| db.stat().unwrap().sizes.tables;
@@ -411,20 +467,20 @@ fn pruning_at_once_leaves_what_is_kept_and_a_whole_store() {
     assert_eq!(db.prune(History::All, &mut |_| {}).unwrap(), 0);
     assert_eq!(entries(&db), before);
 
-    let floor = db.prune(History::Blocks(80), &mut |_| {}).unwrap();
-    assert_eq!((floor, db.floor()), (220, 220));
+    let floor = db.prune(History::Blocks(140), &mut |_| {}).unwrap();
+    assert_eq!((floor, db.floor()), (360, 360));
     let after = entries(&db);
     for table in [Table::Changes, Table::History] {
         let (kept, all) = (after[table as usize].entries, before[table as usize].entries);
         assert!(kept * 3 < all, "{}: {kept} of {all} kept", table.name());
     }
-    assert!(db.at(219).is_err());
-    db.at(220).unwrap();
+    assert!(db.at(359).is_err());
+    db.at(360).unwrap();
     drop(db);
-    let mut db = open(&disk, History::Blocks(80), Durability::Synced).unwrap();
-    assert_eq!((db.floor(), db.state_root().unwrap()), (220, root));
+    let mut db = open(&disk, History::Blocks(140), Durability::Synced).unwrap();
+    assert_eq!((db.floor(), db.state_root().unwrap()), (360, root));
     // What commits always keep.
-    assert!(db.prune(History::Blocks(0), &mut |_| {}).unwrap() <= 300 - 64);
+    assert!(db.prune(History::Blocks(0), &mut |_| {}).unwrap() <= 500 - 128);
     db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
     db.unwind(db.floor()).unwrap();
     db.check(CheckLevel::Branches, &mut |_| {}).unwrap();

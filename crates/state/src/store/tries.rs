@@ -15,9 +15,9 @@ use zvm_trie::{
 
 use super::{
     branches::{BranchChange, Branches, account_path, storage_path},
-    keys::{Life, life_of, slot_hash_of},
+    keys::{Life, life_of, slot_hash_of, slot_key},
     plan::{AccountChange, SlotChange},
-    read::entries,
+    read::{exact, open},
     record::{AccountRecord, SlotRecord},
 };
 use crate::kv::{KvReader, Table, WriteBatch};
@@ -225,22 +225,14 @@ pub(super) fn account_leaves(
     path: &Nibbles,
     visit: &mut LeafVisitor<'_>,
 ) -> Result<(), DbError> {
-    let prefix = &path.as_bytes()[..path.len() / 2];
-    let (first, last) = (path.first_key(), path.last_key());
     let mut leaf = Vec::with_capacity(110);
-    let from = Some(first.as_slice());
-    for entry in entries::<_, 32>(kv, Table::Accounts, prefix, from, AccountRecord::decode)? {
-        let (key, record) = entry?;
-        if key > last.0 {
-            break;
-        }
+    let (first, last) = (path.first_key(), path.last_key());
+    kv.visit(Table::Accounts, first.as_slice(), last.as_slice(), &mut |key, record| {
+        let record = open(kv, Table::Accounts, key, record, AccountRecord::decode)?;
         leaf.clear();
         encode_account(&record.info, record.storage_root, &mut leaf);
-        if visit(B256::new(key), &leaf)?.is_break() {
-            break;
-        }
-    }
-    Ok(())
+        visit(B256::new(exact(kv, Table::Accounts, key)?), &leaf)
+    })
 }
 
 /// Visits the leaves of a storage trie below `path`.
@@ -251,31 +243,35 @@ pub(super) fn storage_leaves(
     visit: &mut LeafVisitor<'_>,
 ) -> Result<(), DbError> {
     let mut value = Vec::with_capacity(33);
-    for_each_slot(kv, life, path.first_key(), &mut |hash, slot| {
-        if hash > path.last_key() {
-            return Ok(ControlFlow::Break(()));
-        }
+    slots_between(kv, life, path.first_key(), path.last_key(), &mut |hash, slot| {
         value.clear();
         encode_word(slot.word, &mut value);
         visit(hash, &value)
     })
 }
 
-/// Visits the slots of a life in order of their hashes.
+/// Visits the slots of a life in order of their hashes, beginning with `from`.
 pub(super) fn for_each_slot(
     kv: &dyn KvReader,
     life: &Life,
     from: B256,
     visit: &mut dyn FnMut(B256, SlotRecord) -> Result<ControlFlow<()>, DbError>,
 ) -> Result<(), DbError> {
-    let first = super::keys::slot_key(life, &from);
-    for entry in entries(kv, Table::Storage, life, Some(&first), SlotRecord::decode)? {
-        let (key, slot) = entry?;
-        if visit(slot_hash_of(&key), slot)?.is_break() {
-            break;
-        }
-    }
-    Ok(())
+    slots_between(kv, life, from, B256::repeat_byte(0xff), visit)
+}
+
+fn slots_between(
+    kv: &dyn KvReader,
+    life: &Life,
+    first: B256,
+    last: B256,
+    visit: &mut dyn FnMut(B256, SlotRecord) -> Result<ControlFlow<()>, DbError>,
+) -> Result<(), DbError> {
+    let (first, last) = (slot_key(life, &first), slot_key(life, &last));
+    kv.visit(Table::Storage, &first, &last, &mut |key, record| {
+        let slot = open(kv, Table::Storage, key, record, SlotRecord::decode)?;
+        visit(slot_hash_of(&exact(kv, Table::Storage, key)?), slot)
+    })
 }
 
 /// Writes what `write` makes of each item into one buffer, and answers where each is.

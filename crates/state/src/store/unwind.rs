@@ -7,11 +7,13 @@ use zvm_core::{B256, DbError, EMPTY_ROOT};
 use super::{
     FileDb,
     commit::set_state,
-    history::{Change, stage_trim},
+    history::Change,
+    index::stage_trim,
     keys::{Kind, change_key, life},
     pending::{Pending, Redo},
     plan::{AccountChange, SlotChange},
     read::corrupt,
+    recent::Recent,
     recover::{Before, Meta},
     tries::TrieChanges,
 };
@@ -105,6 +107,8 @@ impl FileDb {
                 floor: self.meta.floor,
                 history_bytes: self.meta.history_bytes.saturating_sub(before.bytes),
                 trie_block: Some(block.number),
+                // An index that begins later has yet to begin.
+                index_start: self.meta.index_start.filter(|start| *start <= block.number),
             },
         };
         meta.stage(&mut batch);
@@ -113,6 +117,7 @@ impl FileDb {
 
         self.set_meta(meta);
         self.pending = Pending::default();
+        self.recent = Recent::default();
         self.tail.take();
         if let Some(tries) = self.tries.get_mut() {
             tries.flushed(branches);

@@ -1,6 +1,6 @@
 //! What an engine promises, one promise at a time.
 
-use std::path::Path;
+use std::{ops::ControlFlow, path::Path};
 
 use zvm_core::DbError;
 
@@ -26,6 +26,7 @@ facts!(
     empty_and_large_keys_and_values_read_back,
     many_keys_are_found_in_the_order_asked,
     iteration_starts_where_it_is_told,
+    a_visit_sees_both_ends_and_stops_when_told,
     a_put_survives_the_deletion_of_its_range,
     a_deleted_prefix_takes_no_neighbour,
     deleting_the_absent_changes_nothing,
@@ -133,6 +134,34 @@ fn iteration_starts_where_it_is_told(path: &Path, open: Open<'_>) {
     assert!(found(b"b", Some(b"a"), Reverse).is_empty());
     assert_eq!(found(b"", Some(b"b"), Reverse), [keys[1], keys[0]]);
     assert_eq!(found(b"", None, Reverse).len(), 6);
+}
+
+fn a_visit_sees_both_ends_and_stops_when_told(path: &Path, open: Open<'_>) {
+    let mut store = fresh(path, open);
+    let keys: [&[u8]; 5] = [b"a", b"b", b"b\0", b"bb", b"c"];
+    write(&mut *store, |batch| keys.iter().for_each(|key| batch.put(Table::Changes, key, key)));
+    let seen = |first: &[u8], last: &[u8], most: usize| {
+        let mut seen = Vec::new();
+        let visited = store.visit(Table::Changes, first, last, &mut |key, value| {
+            assert_eq!(key, value);
+            seen.push(key.to_vec());
+            Ok(if seen.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        });
+        visited.unwrap();
+        seen
+    };
+    assert_eq!(seen(b"b", b"bb", 9), keys[1..4]);
+    assert_eq!(seen(b"", b"b\xff", 9), keys[..4]);
+    assert_eq!(seen(b"b", b"bb", 2), keys[1..3]);
+    assert_eq!(seen(b"ba", b"ba", 9), keys[..0]);
+    assert_eq!(seen(b"c", b"\xff\xff", 9), keys[4..]);
+    assert_eq!(seen(b"c", b"b", 9), keys[..0], "from behind");
+    store.visit(Table::Code, b"", b"\xff", &mut |_, _| unreachable!("an empty table")).unwrap();
+    let error = DbError::MissingBlockHash { number: 7 };
+    let failed = store.visit(Table::Changes, b"a", b"c", &mut |_, _| {
+        Err(DbError::MissingBlockHash { number: 7 })
+    });
+    assert_eq!(failed.unwrap_err().to_string(), error.to_string());
 }
 
 fn a_put_survives_the_deletion_of_its_range(path: &Path, open: Open<'_>) {

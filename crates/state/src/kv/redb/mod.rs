@@ -19,7 +19,7 @@ use redb::{Builder, Database, TableDefinition};
 use zvm_core::DbError;
 
 use super::{
-    Access, Durability, Entries, KvReader, KvStats, KvStore, KvView, Options, Order, Table,
+    Access, Durability, Entries, KvReader, KvStats, KvStore, KvView, Options, Order, Table, Visit,
     WriteBatch,
     folder::{Folder, REDB, corrupt},
 };
@@ -122,6 +122,16 @@ impl KvReader for RedbKv {
         order: Order,
     ) -> Result<Entries<'_>, DbError> {
         self.current()?.iter(table, prefix, from, order)
+    }
+
+    fn visit(
+        &self,
+        table: Table,
+        first: &[u8],
+        last: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), DbError> {
+        self.current()?.visit(table, first, last, visit)
     }
 
     fn path(&self) -> &Path {

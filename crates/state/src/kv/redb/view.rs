@@ -14,7 +14,7 @@ use super::{
     write,
 };
 use crate::kv::{
-    Entries, Entry, KvReader, KvView, Order, Table, TableStats,
+    Entries, Entry, KvReader, KvView, Order, Table, TableStats, Visit,
     folder::{REDB, copy_to},
     parts,
     range::KeyRange,
@@ -100,6 +100,26 @@ impl KvReader for View {
         Ok(match order {
             Order::Forward => Box::new(Iter { path, range: Some(range), next: Range::next }),
             Order::Reverse => Box::new(Iter { path, range: Some(range), next: Range::next_back }),
+        })
+    }
+
+    fn visit(
+        &self,
+        table: Table,
+        first: &[u8],
+        last: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), DbError> {
+        let Some(table) = &self.tables[table as usize] else { return Ok(()) };
+        guarded(self.path(), || {
+            let range = table.range::<&[u8]>(first..=last).map_err(fault("read", self.path()))?;
+            for entry in range {
+                let (key, value) = entry.map_err(fault("read", self.path()))?;
+                if visit(key.value(), value.value())?.is_break() {
+                    break;
+                }
+            }
+            Ok(())
         })
     }
 

@@ -17,13 +17,14 @@ use crate::{
     store::recover::initial,
 };
 
-/// Accounts in a small store.
-const SMALL_WORLD: u64 = 8;
+/// Accounts in a small store, more than make do without a branch.
+const SMALL_WORLD: u64 = 12;
 
-/// Its last block: late enough for records to be where they belong, and for some to be gone.
+/// Its last block: late enough for records to be where they belong.
 const SMALL_HEAD: u64 = 72;
 
-const KEPT: History = History::Blocks(34);
+/// As few blocks as can be, and an index.
+const KEPT: History = History::Bytes(1);
 
 /// Everything in a store.
 fn records(kv: &dyn KvReader) -> Vec<(Table, Vec<u8>, Vec<u8>)> {
