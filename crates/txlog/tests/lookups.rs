@@ -131,7 +131,7 @@ fn a_log_in_memory_follows_the_state_back_and_forth() {
 fn a_log_on_disk_follows_the_state_back_and_forth() {
     let folder = tempfile::tempdir().unwrap();
     let options = FileOptions {
-        history: History::All,
+        history: Some(History::All),
         durability: zvm_state::kv::Durability::Buffered,
         ..FileOptions::default()
     };
@@ -184,7 +184,7 @@ fn states_between_transactions_are_those_of_one_diff_after_another() {
 fn diffs_of_transactions_are_kept_as_long_as_the_state() {
     let folder = tempfile::tempdir().unwrap();
     let options = FileOptions {
-        history: History::Blocks(80),
+        history: Some(History::Blocks(80)),
         durability: zvm_state::kv::Durability::Buffered,
         ..FileOptions::default()
     };

@@ -155,8 +155,7 @@ pub(super) fn unwind(args: &UnwindArgs) -> anyhow::Result<()> {
 
 pub(super) fn prune(args: &PruneArgs) -> anyhow::Result<()> {
     let mut db = open_existing(&args.db.db, Access::Write)?;
-    let configured = args.db.db.store().map(|store| store.history).unwrap_or_default();
-    let history = args.history.unwrap_or(configured);
+    let history = args.history.unwrap_or(db.history());
     let (floor, head) = (db.floor(), db.head()?.number);
     let bar = counting_bar(head.saturating_sub(floor), "pruning");
     let first = db.prune(history, &mut |now| bar.set_position(now.saturating_sub(floor)))?;

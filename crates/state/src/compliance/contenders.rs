@@ -42,7 +42,12 @@ pub fn contenders(folder: &Path) -> Result<Vec<Contender<'static>>, DbError> {
         for ((prefix, caches), history) in CACHES.into_iter().zip(histories) {
             // What a power loss leaves is for the simulated disk to show.
             let durability = Durability::Buffered;
-            let options = FileOptions { engine, history, durability, ..FileOptions::default() };
+            let options = FileOptions {
+                engine,
+                history: Some(history),
+                durability,
+                ..FileOptions::default()
+            };
             let path = folder.join(format!("{name}-{}", caches.len()));
             contenders.push(Contender {
                 name: format!("{prefix}{name}"),

@@ -158,7 +158,7 @@ impl Crashes<'_> {
 impl Subject {
     fn open(&self) -> FileDb {
         let Self { engine, history, .. } = *self;
-        let options = FileOptions { engine, history, ..FileOptions::default() };
+        let options = FileOptions { engine, history: Some(history), ..FileOptions::default() };
         FileDb::open_with(&self.folder, options).unwrap_or_else(|error| panic!("{self}: {error}"))
     }
 
@@ -272,7 +272,7 @@ pub fn commit_if_child() {
     let seed: u64 = order().parse().expect("a seed");
     let mut random = Random::new(seed ^ order().parse::<u64>().expect("a round").rotate_left(32));
 
-    let options = FileOptions { engine, history, ..FileOptions::default() };
+    let options = FileOptions { engine, history: Some(history), ..FileOptions::default() };
     let mut db = FileDb::open_with(folder, options).expect("a store opens");
     loop {
         let head = db.head().expect("a head").number;

@@ -52,7 +52,11 @@ impl Retention {
     /// If the past takes more than its bytes, does not come near them, or is not there.
     pub fn run(&self, folder: &Path, progress: &mut dyn FnMut(u64)) -> Result<Retained, DbError> {
         let open = |name: &str, history| {
-            let options = FileOptions { engine: self.engine, history, ..FileOptions::default() };
+            let options = FileOptions {
+                engine: self.engine,
+                history: Some(history),
+                ..FileOptions::default()
+            };
             FileDb::open_with(folder.join(name), options)
         };
         let disk = |name: &str| disk_bytes(&folder.join(name)).expect("a store has a size");

@@ -59,7 +59,7 @@ pub(crate) use size::show_bytes;
 /// let DatabaseConfig::Cached { inner, .. } = config else { panic!("expected a cache") };
 /// let DatabaseConfig::File(store) = *inner else { panic!("expected a file") };
 /// assert!(store.is_read_only);
-/// assert_eq!(store.history, History::Bytes(512 << 20));
+/// assert_eq!(store.history, Some(History::Bytes(512 << 20)));
 /// # Ok::<(), zvm_core::DbError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,8 +90,8 @@ pub enum DatabaseConfig {
 pub struct StoreConfig {
     /// The folder, made on first use.
     pub path: PathBuf,
-    /// How much of the past is kept.
-    pub history: History,
+    /// How much of the past is kept; as the store was last told if this is `None`.
+    pub history: Option<History>,
     /// Whether a commit is on disk when it returns.
     pub durability: Durability,
     /// Bytes of the store that the engine may keep in memory.

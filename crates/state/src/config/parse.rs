@@ -48,7 +48,7 @@ pub(super) fn option(
         "history" => {
             let history = text().and_then(|text| text.parse().ok());
             let what = "all, a number of blocks such as 128, or a size such as 512MiB";
-            store.history = history.ok_or_else(|| expected(what))?;
+            store.history = Some(history.ok_or_else(|| expected(what))?);
         }
         "durability" => {
             store.durability = match text() {

@@ -278,7 +278,8 @@ fn store() -> impl Strategy<Value = StoreConfig> {
         ".+".prop_map(|path| KeySource::PassphraseFile(path.into())),
         ".+".prop_map(KeySource::PassphraseEnv),
     ];
-    let fields = (".+", history, durability, any::<usize>(), any::<bool>(), option::of(key));
+    let fields =
+        (".+", option::of(history), durability, any::<usize>(), any::<bool>(), option::of(key));
     fields.prop_map(|(path, history, durability, cache_bytes, is_read_only, key)| {
         let path = path.into();
         StoreConfig { path, history, durability, cache_bytes, is_read_only, key }

@@ -58,8 +58,8 @@ impl fmt::Display for StoreConfig {
         f.write_str(&escape(&self.path.to_string_lossy()))?;
         let default = Self::new(&self.path);
         let mut options = Vec::new();
-        if self.history != default.history {
-            options.push(format!("history={}", self.history));
+        if let Some(history) = self.history {
+            options.push(format!("history={history}"));
         }
         if self.durability != default.durability {
             let durability = match self.durability {

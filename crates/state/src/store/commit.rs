@@ -62,7 +62,7 @@ impl FileDb {
         }
 
         let index = index_keys(&plan);
-        let needs_index = self.options.history.needs_index();
+        let needs_index = self.meta.retention.needs_index();
         let index_start = self.meta.index_start.or(needs_index.then_some(block.number));
         if index_start.is_some() {
             stage_slice(&*self.kv, &self.meta, block.number, &index, &mut batch)?;
@@ -84,6 +84,7 @@ impl FileDb {
             history_bytes: self.meta.history_bytes.saturating_add(history_bytes),
             trie_block: if flushes { Some(block.number) } else { self.meta.trie_block },
             index_start,
+            retention: self.meta.retention,
         };
         let pruned = self.stage_pruning(&mut meta, index.len(), &mut batch)?;
         meta.stage(&mut batch);

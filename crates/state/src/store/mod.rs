@@ -143,7 +143,8 @@ impl FileDb {
             kv.write(initial(), Durability::Synced)?;
         }
         vet(&*kv)?;
-        let meta = Meta::read(&*kv)?;
+        let mut meta = Meta::read(&*kv)?;
+        meta.retention = options.history.unwrap_or(meta.retention);
         Ok(Self {
             options,
             meta,
@@ -165,6 +166,11 @@ impl FileDb {
     /// The first block whose state can be read.
     pub fn floor(&self) -> u64 {
         self.meta.floor
+    }
+
+    /// How much of the past is kept.
+    pub fn history(&self) -> History {
+        self.meta.retention
     }
 
     /// The engine that keeps the bytes.

@@ -15,8 +15,9 @@ pub struct FileOptions {
     pub engine: Engine,
     /// What the store is opened for.
     pub access: Access,
-    /// How much of the past is kept.
-    pub history: History,
+    /// How much of the past is kept. The store remembers what it was last told and goes by that if
+    /// it is told nothing.
+    pub history: Option<History>,
     /// Whether a commit is on disk when it returns. If buffered, every 32nd is.
     pub durability: Durability,
     /// Bytes of the store that the engine may keep in memory.
@@ -35,7 +36,7 @@ impl Default for FileOptions {
         Self {
             engine: Engine::Redb,
             access: Access::Create,
-            history: History::default(),
+            history: None,
             durability: Durability::Synced,
             cache_bytes: 128 << 20,
             pending_bytes: 256 << 20,

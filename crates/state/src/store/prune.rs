@@ -41,12 +41,15 @@ pub(super) struct Pruned {
 impl FileDb {
     /// Deletes all history beyond `keep` now, of which later commits each delete a part otherwise,
     /// and answers the first block whose state can still be read. `progress` hears it too, after
-    /// each step. As long as the store is open, later commits keep as much.
+    /// each step. Later commits keep as much, also of who opens the store and says nothing of it.
     ///
     /// States that a commit would not forget are not forgotten: see [`History`]. If this is
     /// interrupted, the store is whole, and somewhat less is deleted.
     pub fn prune(&mut self, keep: History, progress: &mut dyn FnMut(u64)) -> Result<u64, DbError> {
-        self.options.history = keep;
+        self.meta.retention = keep;
+        let mut batch = WriteBatch::new();
+        self.meta.stage(&mut batch);
+        self.kv.write(batch, Durability::Buffered)?;
         loop {
             let (mut meta, mut batch) = (self.meta, WriteBatch::new());
             let pruned = self.stage_pruning(&mut meta, PRUNE_STEP, &mut batch)?;
@@ -107,7 +110,7 @@ impl FileDb {
         // The redos of the newest blocks are needed, and what the stored tries lack is worked out from
         // the changes since.
         let last = number.saturating_sub(SLICES).min(trie_block).min(oldest_mark);
-        let last = match self.options.history {
+        let last = match meta.retention {
             History::All => return Ok(pruned),
             History::Blocks(blocks) => last.min(number.saturating_sub(blocks)),
             History::Bytes(_) => last,
@@ -118,7 +121,7 @@ impl FileDb {
             let (key, record) = entry?;
             let change = Change::parse(kv, &key)?;
             if change.block > meta.floor {
-                let is_kept = match self.options.history {
+                let is_kept = match meta.retention {
                     History::Bytes(max) => meta.history_bytes.saturating_mul(DISK_FACTOR) <= max,
                     History::All | History::Blocks(_) => false,
                 };

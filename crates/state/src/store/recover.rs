@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use zvm_core::{B256, DbError, U256};
 
 use super::{
-    FileOptions,
+    FileOptions, History,
     commit::TRIE_LAG,
     history::{Change, change_bytes},
     keys::{Kind, SlotKey, change_key},
@@ -31,6 +31,8 @@ pub(super) mod meta {
     pub(crate) const TRIE: &[u8] = b"trie";
     /// The block with which the index begins u64; absent if there is none.
     pub(crate) const INDEX: &[u8] = b"index";
+    /// How much of the past is kept, as text; absent until the store is first written.
+    pub(crate) const RETENTION: &[u8] = b"retention";
     /// There, and empty, as long as the tries are being built anew.
     pub(crate) const REBUILDING: &[u8] = b"rebuilding";
     /// With the number of a block u64 behind it: the mark that was left with the block.
@@ -92,6 +94,8 @@ pub(super) struct Meta {
     pub(super) trie_block: Option<u64>,
     /// The block with which the index began to be written; `None` as long as there is none.
     pub(super) index_start: Option<u64>,
+    /// How much of the past is kept.
+    pub(super) retention: History,
 }
 
 impl Meta {
@@ -103,6 +107,10 @@ impl Meta {
         })?;
         let trie_block = get(kv, Table::Meta, meta::TRIE, number)?;
         let index_start = get(kv, Table::Meta, meta::INDEX, number)?;
+        let retention = get(kv, Table::Meta, meta::RETENTION, |body| {
+            let text = str::from_utf8(body).map_err(|error| format!("retention: {error}"))?;
+            text.parse().map_err(|error| format!("retention: {error}"))
+        })?;
         let (floor, history_bytes) = history.unwrap_or_default();
         let number = head.number();
         if history.is_some() != number.is_some()
@@ -116,11 +124,13 @@ impl Meta {
             );
             return Err(corrupt(kv, what));
         }
-        Ok(Self { head, floor, history_bytes, trie_block, index_start })
+        let retention = retention.unwrap_or_default();
+        Ok(Self { head, floor, history_bytes, trie_block, index_start, retention })
     }
 
     pub(super) fn stage(&self, batch: &mut WriteBatch) {
         put(batch, Table::Meta, meta::HEAD, &self.head.encode());
+        put(batch, Table::Meta, meta::RETENTION, self.retention.to_string().as_bytes());
         match self.head.block {
             Some(_) => {
                 let history = [self.floor.to_be_bytes(), self.history_bytes.to_be_bytes()];

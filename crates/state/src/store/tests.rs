@@ -26,7 +26,7 @@ use crate::{
 };
 
 fn open(disk: &SimDisk, history: History, durability: Durability) -> Result<FileDb, DbError> {
-    let options = FileOptions { history, durability, ..FileOptions::default() };
+    let options = FileOptions { history: Some(history), durability, ..FileOptions::default() };
     FileDb::over(store(disk)?, options)
 }
 
@@ -162,7 +162,12 @@ fn a_torn_log_is_a_block_at_or_behind_the_last_synced() {
         let pending_bytes = if seed % 2 == 0 { 1 << 20 } else { 4000 };
         let open = |durability| {
             let history = History::Blocks(80);
-            let options = FileOptions { history, durability, pending_bytes, ..Default::default() };
+            let options = FileOptions {
+                history: Some(history),
+                durability,
+                pending_bytes,
+                ..Default::default()
+            };
             FileDb::over(store(&disk).unwrap(), options).unwrap()
         };
         let mut db = open(Durability::Synced);
@@ -484,6 +489,29 @@ fn pruning_at_once_leaves_what_is_kept_and_a_whole_store() {
     db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
     db.unwind(db.floor()).unwrap();
     db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
+}
+
+#[test]
+fn a_store_remembers_how_much_of_its_past_is_kept() {
+    let disk = SimDisk::default();
+    let open_as_it_is = || FileDb::over(store(&disk).unwrap(), FileOptions::default()).unwrap();
+    assert_eq!(open_as_it_is().history(), History::default());
+    let mut db = open(&disk, History::All, Durability::Synced).unwrap();
+    commit(&mut db, 1).unwrap();
+    drop(db);
+    let mut db = open_as_it_is();
+    (2..=400).for_each(|number| commit(&mut db, number).unwrap());
+    assert_eq!((db.history(), db.floor()), (History::All, 0));
+    db.prune(History::Blocks(200), &mut |_| {}).unwrap();
+    drop(db);
+    let mut db = open_as_it_is();
+    (401..=420).for_each(|number| commit(&mut db, number).unwrap());
+    assert_eq!((db.history(), db.floor()), (History::Blocks(200), 220));
+    db.unwind(300).unwrap();
+    drop(db);
+    assert_eq!(open_as_it_is().history(), History::Blocks(200));
+    let told = open(&disk, History::Bytes(1), Durability::Synced).unwrap();
+    assert_eq!(told.history(), History::Bytes(1), "what is said now counts");
 }
 
 #[test]

@@ -101,7 +101,7 @@ impl FileDb {
         }
         tries.flush(&branches, &mut batch);
         let meta = match head.block {
-            None => Meta { head, ..Meta::default() },
+            None => Meta { head, retention: self.meta.retention, ..Meta::default() },
             Some(block) => Meta {
                 head,
                 floor: self.meta.floor,
@@ -109,6 +109,7 @@ impl FileDb {
                 trie_block: Some(block.number),
                 // An index that begins later has yet to begin.
                 index_start: self.meta.index_start.filter(|start| *start <= block.number),
+                retention: self.meta.retention,
             },
         };
         meta.stage(&mut batch);

@@ -108,7 +108,11 @@ impl LogCrashes<'_> {
         let history = HISTORIES[number as usize % HISTORIES.len()];
         Subject {
             folder,
-            options: FileOptions { engine: self.engine, history, ..FileOptions::default() },
+            options: FileOptions {
+                engine: self.engine,
+                history: Some(history),
+                ..FileOptions::default()
+            },
             blocks: blocks(self.seed.wrapping_add(number.into())),
             mirror: MemoryDb::new(),
             made: Vec::new(),
@@ -124,7 +128,7 @@ impl LogCrashes<'_> {
         random: &mut Random,
         here: &str,
     ) -> Vec<(bool, u64)> {
-        let (engine, history) = (self.engine.name(), subject.options.history);
+        let (engine, history) = (self.engine.name(), subject.options.history.unwrap_or_default());
         let mut child = (self.child)();
         child
             .env(FOLDER, &subject.folder)
@@ -208,7 +212,7 @@ pub fn commit_if_child() {
     let round: u64 = order().parse().expect("a round");
     let mut random = Random::new(blocks.seed ^ round.rotate_left(32));
 
-    let options = FileOptions { engine, history, ..FileOptions::default() };
+    let options = FileOptions { engine, history: Some(history), ..FileOptions::default() };
     let mut db = FileDb::open_with(folder, options).expect("a store opens");
     loop {
         let head = Log::new(&db).head().expect("a log").map(|head| head.number);

@@ -119,7 +119,7 @@ fn a_flipped_bit_in_any_record_is_an_error_or_harmless() {
         let options = Options { initial: &|| Ok(initial()), ..Options::default() };
         let mut kv = disk.open(Path::new("copy"), options)?;
         kv.write(damaged, Durability::Synced)?;
-        FileDb::over(kv, FileOptions { history: KEPT, ..FileOptions::default() })
+        FileDb::over(kv, FileOptions { history: Some(KEPT), ..FileOptions::default() })
     };
     let mut db = opened(WriteBatch::new()).unwrap();
     let whole = records(db.store());
