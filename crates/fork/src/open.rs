@@ -6,8 +6,8 @@ use zvm_core::{B256, DbError};
 use zvm_state::{BlockRef, Endpoint, ForkCache, ForkConfig, ForkSource};
 
 use crate::{
-    DiskCache, ForkDb, Found, Kept, Node, Origin, Read, Recorder, Replay, Source, Traffic,
-    Verified, node::refused, source::known_chains,
+    DiskCache, ForkDb, Found, Kept, Node, Origin, PlacedTransaction, Read, Recorder, Replay,
+    Source, Traffic, Verified, node::refused, source::known_chains,
 };
 
 /// The numbers that chains of development nodes have.
@@ -192,5 +192,10 @@ impl Source for Offline {
                 what: format!("{read}: offline, and not in the cache"),
             }),
         }
+    }
+
+    fn transaction(&self, hash: B256) -> Result<PlacedTransaction, DbError> {
+        let what = format!("transaction {hash}: offline, and transactions are not in the cache");
+        Err(DbError::Remote { endpoint: self.name.clone(), what })
     }
 }

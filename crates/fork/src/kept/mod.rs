@@ -15,10 +15,10 @@ use std::{
 };
 
 use quick_cache::{Weighter, sync::Cache};
-use zvm_core::{Address, DbError, Header};
+use zvm_core::{Address, B256, DbError, Header};
 use zvm_trie::AccountProof;
 
-use crate::{Found, Origin, ProofRequest, Read, Source};
+use crate::{Found, Origin, PlacedTransaction, Prestate, ProofRequest, Read, Source};
 use state_file::StateFile;
 
 pub use disk::DiskCache;
@@ -220,5 +220,13 @@ impl Source for Kept {
 
     fn headers(&self, numbers: &[u64]) -> Result<Vec<Header>, DbError> {
         self.inner.headers(numbers)
+    }
+
+    fn transaction(&self, hash: B256) -> Result<PlacedTransaction, DbError> {
+        self.inner.transaction(hash)
+    }
+
+    fn prestate(&self, hash: B256) -> Result<Option<Prestate>, DbError> {
+        self.inner.prestate(hash)
     }
 }

@@ -8,7 +8,7 @@ use zvm_state::{
     kv::Durability,
 };
 
-use super::{Recording, RecordingError, format::VERSION};
+use super::{Recording, RecordingError, format::VERSION_MAX};
 
 /// The largest file that is read as a recording. A million slots with their proofs are below it.
 const RECORDING_BYTES_MAX: u64 = 4 << 30;
@@ -24,8 +24,8 @@ impl Recording {
         }
         let bytes = fs::read(path).map_err(fault())?;
         Self::decode(&bytes).map_err(|error| match error {
-            RecordingError::Version { found } if found > VERSION => {
-                let (found, known) = (found.into(), VERSION.into());
+            RecordingError::Version { found } if found > VERSION_MAX => {
+                let (found, known) = (found.into(), VERSION_MAX.into());
                 DbError::NewerFormat { path: path.to_owned(), found, known }
             }
             error => DbError::Corrupt { path: path.to_owned(), what: error.to_string() },

@@ -6,7 +6,7 @@ use zvm_core::{B256, DbError, EMPTY_ROOT, KECCAK_EMPTY, U256, keccak256};
 use zvm_trie::{AccountProof, ProofError, StorageProof, decode_account, decode_word, slot_hash};
 
 use super::Recording;
-use crate::{Found, Origin, ProofRequest, Read, Source};
+use crate::{Found, Origin, PlacedTransaction, ProofRequest, Read, Source};
 
 /// Answers out of a [`Recording`] and connects to nothing.
 ///
@@ -117,5 +117,12 @@ impl Source for Replay {
 
     fn prove(&self, requests: &[ProofRequest]) -> Result<Vec<AccountProof>, DbError> {
         requests.iter().map(|request| self.prove_one(request)).collect()
+    }
+
+    fn transaction(&self, hash: B256) -> Result<PlacedTransaction, DbError> {
+        let placed = self.recording.transaction(hash);
+        placed
+            .ok_or_else(|| self.not_recorded(format!("transaction {hash}")))?
+            .map_err(|what| DbError::Corrupt { path: self.path.clone(), what })
     }
 }
