@@ -24,7 +24,7 @@ use crate::{Origin, Recording};
 ///
 /// | file | content |
 /// |---|---|
-/// | `state/CHAIN-BLOCK-WHOSE` | accounts, slots and hashes of blocks as of one block |
+/// | `state/CHAIN-BLOCK-WHOSE` | accounts, slots, hashes of blocks and nodes of proofs as of one block |
 /// | `origin/BLOCK-WHOSE` | chain and header of a block |
 /// | `number/CHAIN-NUMBER-WHOSE` | the hash of a block that will not change |
 /// | `code/XX/HASH` | code by its hash |

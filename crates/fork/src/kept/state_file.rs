@@ -2,13 +2,13 @@
 //!
 //! | part | bytes |
 //! |---|---|
-//! | magic | 8: `zvmkept` and the version, now `1` |
+//! | magic | 8: `zvmkept` and the version, now `2` |
 //! | frames | length (4, little-endian), CRC-32 of what follows (4), a [record](super::record) |
 //!
 //! Frames are only ever appended, under an exclusive lock on the file. Whoever appends looks first at
 //! what others have appended meanwhile; what a process has left unfinished when it was killed is cut
 //! off then. A frame that is damaged is passed over. A record counts until another of the same read
-//! comes behind it.
+//! comes behind it. Nodes of tries are never anything but what has their hash.
 
 use std::{
     collections::HashMap,
@@ -18,17 +18,17 @@ use std::{
     time::SystemTime,
 };
 
-use zvm_core::DbError;
+use zvm_core::{B256, Bytes, DbError};
 use zvm_state::disk::io_error;
 
-use super::record;
+use super::record::{Key, Record};
 use crate::{Found, Read};
 
-const MAGIC: &[u8; 8] = b"zvmkept\x01";
+const MAGIC: &[u8; 8] = b"zvmkept\x02";
 /// Length and checksum.
 const FRAME_HEADER: usize = 8;
-/// No record is longer.
-const RECORD_BYTES_MAX: usize = 256;
+/// No record is longer: a branch of sixteen hashes has 533 bytes.
+const RECORD_BYTES_MAX: usize = 1024;
 
 /// The file, as far as it has been looked at.
 pub(super) struct StateFile {
@@ -40,8 +40,8 @@ struct Open {
     file: File,
     /// What tells this file from another of its name.
     identity: Identity,
-    /// Where the record of a read begins, and how long it is.
-    index: HashMap<Read, (u64, usize)>,
+    /// Where a record begins, and how long it is.
+    index: HashMap<Key, (u64, usize)>,
     /// How much of the file is in the index.
     end: u64,
 }
@@ -54,36 +54,48 @@ impl StateFile {
 
     /// The answer to a read.
     pub(super) fn find(&mut self, read: &Read) -> Result<Option<Found>, DbError> {
-        if let Some(found) = self.open.as_mut().and_then(|open| open.find(read)) {
+        Ok(match self.record(Key::Read(*read))? {
+            Some(Record::Answer(_, found)) => Some(found),
+            _ => None,
+        })
+    }
+
+    /// The node with this hash.
+    pub(super) fn find_node(&mut self, hash: B256) -> Result<Option<Bytes>, DbError> {
+        Ok(match self.record(Key::Node(hash))? {
+            Some(Record::Node(node)) => Some(node),
+            _ => None,
+        })
+    }
+
+    fn record(&mut self, key: Key) -> Result<Option<Record>, DbError> {
+        if let Some(found) = self.open.as_mut().and_then(|open| open.find(key)) {
             return Ok(Some(found));
         }
         // It is not there as far as is known; others may have appended it.
         self.look(Access::Read)?;
-        Ok(self.open.as_mut().and_then(|open| open.find(read)))
+        Ok(self.open.as_mut().and_then(|open| open.find(key)))
     }
 
-    /// Appends answers, and says how many bytes that took.
-    pub(super) fn append<'a>(
-        &mut self,
-        answers: impl Iterator<Item = (&'a Read, &'a Found)>,
-    ) -> Result<u64, DbError> {
-        let mut answers = answers.peekable();
-        if answers.peek().is_none() {
+    /// Appends records, and says how many bytes that took.
+    pub(super) fn append(&mut self, records: impl Iterator<Item = Record>) -> Result<u64, DbError> {
+        let mut records = records.peekable();
+        if records.peek().is_none() {
             return Ok(0);
         }
         self.look(Access::Append)?;
         let Some(open) = &mut self.open else { return Ok(0) };
         let mut frames = Vec::new();
         let mut places = Vec::new();
-        for (read, found) in answers {
+        for record in records {
             let mut bytes = Vec::new();
-            record::write(&mut bytes, read, found);
+            record.write(&mut bytes);
             if bytes.is_empty() || bytes.len() > RECORD_BYTES_MAX {
                 continue;
             }
             frames.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
             frames.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
-            places.push((*read, (open.end + frames.len() as u64, bytes.len())));
+            places.push((record.key(), (open.end + frames.len() as u64, bytes.len())));
             frames.extend_from_slice(&bytes);
         }
         let end = SeekFrom::Start(open.end);
@@ -191,8 +203,8 @@ impl Open {
             }
             let Some((record, behind)) = behind.split_at_checked(length) else { break };
             let at = self.end + FRAME_HEADER as u64;
-            if let Some((read, _)) = decode(record, checksum) {
-                self.index.insert(read, (at, length));
+            if let Some(record) = decode(record, checksum) {
+                self.index.insert(record.key(), (at, length));
             }
             (rest, self.end) = (behind, at + length as u64);
         }
@@ -202,22 +214,21 @@ impl Open {
         Ok(())
     }
 
-    /// The answer to a read that is in the index, unless it is damaged by now.
-    fn find(&mut self, read: &Read) -> Option<Found> {
-        let (at, length) = *self.index.get(read)?;
+    /// A record that is in the index, unless it is damaged by now.
+    fn find(&mut self, key: Key) -> Option<Record> {
+        let (at, length) = *self.index.get(&key)?;
         let mut frame = vec![0; FRAME_HEADER + length];
         let start = SeekFrom::Start(at.checked_sub(FRAME_HEADER as u64)?);
         self.file.seek(start).and_then(|_| self.file.read_exact(&mut frame)).ok()?;
         let (header, record) = frame.split_first_chunk::<FRAME_HEADER>()?;
         let [_, _, _, _, checksum @ ..] = *header;
-        let (found_read, found) = decode(record, checksum)?;
-        (found_read == *read).then_some(found)
+        decode(record, checksum).filter(|record| record.key() == key)
     }
 }
 
-fn decode(record: &[u8], checksum: [u8; 4]) -> Option<(Read, Found)> {
+fn decode(record: &[u8], checksum: [u8; 4]) -> Option<Record> {
     let is_whole = crc32fast::hash(record) == u32::from_le_bytes(checksum);
-    record::read(record).ok().filter(|_| is_whole)
+    Record::read(record).ok().filter(|_| is_whole)
 }
 
 /// What tells a file from another that has its name now.
