@@ -51,6 +51,8 @@ pub struct ForkConfig {
     pub token: Option<SecretSource>,
     /// The proxy to go through, in place of the environment's.
     pub proxy: Option<Endpoint>,
+    /// Certificates of whoever may vouch for nodes, in place of those that are built in.
+    pub ca_file: Option<PathBuf>,
     /// What the client calls itself.
     pub user_agent: Option<String>,
 }
@@ -95,8 +97,8 @@ pub enum BlockRef {
 }
 
 const OPTIONS: &str = "verify, hash, quorum, endpoints, timeout, retries, rate, batch, parallel, \
-                       cache, cache-size, offline, chain, spec, token-file, token-env, proxy or \
-                       user-agent";
+                       cache, cache-size, offline, chain, spec, token-file, token-env, proxy, \
+                       ca-file or user-agent";
 
 impl ForkConfig {
     /// Total time of a read unless told otherwise.
@@ -126,6 +128,7 @@ impl ForkConfig {
             spec: None,
             token: None,
             proxy: None,
+            ca_file: None,
             user_agent: None,
         }
     }
@@ -220,6 +223,7 @@ impl ForkConfig {
                 return Err(OptionFault::Name(what.to_owned()));
             }
             "proxy" => self.proxy = Some(Endpoint::new(given()?).map_err(expected)?),
+            "ca-file" => self.ca_file = Some(given()?.into()),
             "user-agent" => self.user_agent = Some(given()?.to_owned()),
             _ => return Err(OptionFault::Name(format!("no such option; expected {OPTIONS}"))),
         }
@@ -267,6 +271,9 @@ impl ForkConfig {
         }
         if let Some(proxy) = &self.proxy {
             option(true, "proxy", &|| proxy.text(is_whole));
+        }
+        if let Some(path) = &self.ca_file {
+            option(true, "ca-file", &|| escape(&path.to_string_lossy()));
         }
         if let Some(user_agent) = &self.user_agent {
             option(true, "user-agent", &|| escape(user_agent));

@@ -206,10 +206,10 @@ fn tables_mean_what_strings_mean() {
              endpoints = ['http://b', 'http://c']\ntimeout = '3s'\nretries = 0\nrate = 50\n\
              batch = 10\nparallel = 2\ncache = 'd&e'\ncache-size = '1MiB'\noffline = false\n\
              chain = 'mainnet'\nspec = 'Prague'\ntoken-env = 'N'\nproxy = 'http://p'\n\
-             user-agent = 'me'",
+             ca-file = 'c'\nuser-agent = 'me'",
             "fork:https://a@finalized?verify&quorum=2&endpoints=http://b,http://c&timeout=3s&retries=0&\
              rate=50&batch=10&parallel=2&cache=d%26e&cache-size=1MiB&chain=mainnet&spec=Prague&\
-             token-env=N&proxy=http://p&user-agent=me",
+             token-env=N&proxy=http://p&ca-file=c&user-agent=me",
         ),
         ("kind = 'net'\naddress = 'localhost:7'", "net:localhost:7"),
         (
