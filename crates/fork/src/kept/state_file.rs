@@ -13,7 +13,7 @@
 use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions},
-    io::{self, ErrorKind, Read as _, Seek, SeekFrom, Write},
+    io::{self, BufReader, ErrorKind, Read as _, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -177,38 +177,40 @@ impl Open {
         if length == self.end && self.end > 0 {
             return Ok(());
         }
-        let mut bytes = Vec::new();
         self.file.seek(SeekFrom::Start(self.end))?;
-        (&mut self.file).take(length - self.end).read_to_end(&mut bytes)?;
-        let mut rest = bytes.as_slice();
+        // It may be as large as all of the cache.
+        let mut rest = BufReader::new((&self.file).take(length - self.end));
         if self.end == 0 {
-            match rest.strip_prefix(MAGIC) {
-                Some(behind) => (rest, self.end) = (behind, MAGIC.len() as u64),
-                None if access == Access::Append => {
-                    // New, or nothing of ours.
-                    self.file.set_len(0)?;
-                    self.file.seek(SeekFrom::Start(0))?;
-                    self.file.write_all(MAGIC)?;
-                    self.end = MAGIC.len() as u64;
-                    return Ok(());
-                }
-                None => return Ok(()),
+            let mut magic = [0; MAGIC.len()];
+            let is_ours = is_whole(rest.read_exact(&mut magic))? && magic == *MAGIC;
+            if !is_ours && access == Access::Append {
+                // New, or nothing of ours.
+                self.file.set_len(0)?;
+                (&self.file).seek(SeekFrom::Start(0))?;
+                (&self.file).write_all(MAGIC)?;
+            }
+            if is_ours || access == Access::Append {
+                self.end = MAGIC.len() as u64;
+            }
+            if !is_ours {
+                return Ok(());
             }
         }
-        while let Some((header, behind)) = rest.split_first_chunk::<FRAME_HEADER>() {
-            let [a, b, c, d, checksum @ ..] = *header;
+        let (mut header, mut record) = ([0; FRAME_HEADER], [0; RECORD_BYTES_MAX]);
+        while is_whole(rest.read_exact(&mut header))? {
+            let [a, b, c, d, checksum @ ..] = header;
             let length = u32::from_le_bytes([a, b, c, d]) as usize;
-            if length > RECORD_BYTES_MAX {
+            let Some(record) = record.get_mut(..length) else { break };
+            if !is_whole(rest.read_exact(record))? {
                 break;
             }
-            let Some((record, behind)) = behind.split_at_checked(length) else { break };
             let at = self.end + FRAME_HEADER as u64;
             if let Some(record) = decode(record, checksum) {
                 self.index.insert(record.key(), (at, length));
             }
-            (rest, self.end) = (behind, at + length as u64);
+            self.end = at + length as u64;
         }
-        if !rest.is_empty() && access == Access::Append {
+        if self.end < length && access == Access::Append {
             self.file.set_len(self.end)?;
         }
         Ok(())
@@ -223,6 +225,15 @@ impl Open {
         let (header, record) = frame.split_first_chunk::<FRAME_HEADER>()?;
         let [_, _, _, _, checksum @ ..] = *header;
         decode(record, checksum).filter(|record| record.key() == key)
+    }
+}
+
+/// Whether there was as much as was to be read.
+fn is_whole(read: io::Result<()>) -> io::Result<bool> {
+    match read {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

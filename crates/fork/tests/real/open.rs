@@ -94,6 +94,22 @@ fn what_is_in_the_cache_is_not_asked_again() {
 }
 
 #[test]
+fn what_others_may_have_said_is_not_taken_for_the_word_of_one() {
+    let Some(anvil) = anvil() else { return };
+    let (proxy, other) = (Proxy::start(&anvil.url), Proxy::start(&anvil.url));
+    let folder = tempfile::tempdir().unwrap();
+    let hash = fork(&proxy.url, "").origin().block.hash;
+    let alone = format!("@{hash}?cache={}", folder.path().display());
+    let both = format!("{alone}&endpoints={}", other.url);
+    check(&fork(&proxy.url, &both)).unwrap();
+    let before = proxy.requests();
+    check(&fork(&proxy.url, &both)).unwrap();
+    assert_eq!(proxy.requests(), before);
+    check(&fork(&proxy.url, &alone)).unwrap();
+    assert!(proxy.requests() > before);
+}
+
+#[test]
 fn offline_only_the_cache_is_read() {
     let Some(anvil) = anvil() else { return };
     let folder = tempfile::tempdir().unwrap();
