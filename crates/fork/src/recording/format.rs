@@ -37,7 +37,7 @@ use zvm_core::{
 use super::{Recording, next::NextBlock};
 use crate::{Origin, RemoteAccount};
 
-const MAGIC: &[u8; 8] = b"zvmfork\0";
+pub(super) const MAGIC: &[u8; 8] = b"zvmfork\0";
 /// The version of recordings without a next block: those before there were others.
 const VERSION: u8 = 1;
 /// The version of recordings with one.

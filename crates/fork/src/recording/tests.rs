@@ -428,6 +428,10 @@ fn damaged_files_are_named_with_what_is_wrong() {
         error.strip_prefix(&format!("{}: ", path.display())).unwrap().to_owned()
     };
     assert_eq!(error(b"{}"), r#"damaged: no recording: expected "zvmfork\0" at the beginning"#);
+    #[cfg(unix)]
+    assert!(
+        Recording::read(Path::new("/dev/zero")).unwrap_err().to_string().contains("no recording")
+    );
     let mut newer = bytes.clone();
     newer[8] = 3;
     assert_eq!(error(&newer), "format 3 is newer than format 2, the last this program knows");

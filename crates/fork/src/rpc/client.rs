@@ -221,6 +221,8 @@ impl Client {
             (0..calls.len()).map(|index| Open { index, tries: 0, refusals: 0 }).collect();
         let mut rounds = 0;
         let mut turned = 0;
+        // How many in turn would have nothing of this client.
+        let mut denials = 0;
         while !open.is_empty() {
             let current = only.unwrap_or_else(|| self.current.load(Ordering::Relaxed));
             let Some(peer) = self.endpoints.get(current) else {
@@ -263,7 +265,8 @@ impl Client {
                 let what = format!("asks to wait {seconds} s, longer than there is time, after");
                 return give_up(&what);
             }
-            if matches!(weather.fault, Some(Fault::Denied(_))) && turned >= others {
+            denials = if matches!(weather.fault, Some(Fault::Denied(_))) { denials + 1 } else { 0 };
+            if denials >= others {
                 return give_up("refused after");
             }
             let wait = if needs_pause { backoff(rounds) } else { Duration::ZERO };

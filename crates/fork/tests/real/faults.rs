@@ -137,6 +137,28 @@ fn a_wait_that_is_longer_than_there_is_time_is_named() {
 }
 
 #[test]
+fn whoever_is_not_let_in_does_not_knock_again() {
+    let Some(anvil) = anvil() else { return };
+    let proxy = Proxy::start(&anvil.url);
+    proxy.always(Trouble::Status(403));
+    let refused = |more: &str| {
+        let before = proxy.requests();
+        let error = zvm_fork::open(&config(&proxy.url, more)).map(|_| ()).unwrap_err().to_string();
+        (error, proxy.requests() - before)
+    };
+    let (error, requests) = refused("");
+    assert!(error.contains("HTTP status 403; refused after 1 tries"), "{error}");
+    assert_eq!(requests, 1);
+    // Somebody else may be friendlier.
+    let other = Proxy::start(&anvil.url);
+    check(&fork(&proxy.url, &format!("?endpoints={}", other.url))).unwrap();
+    other.always(Trouble::Status(401));
+    let (error, requests) = refused(&format!("?endpoints={}", other.url));
+    assert!(error.contains("refused after 2 tries"), "{error}");
+    assert_eq!(requests, 1);
+}
+
+#[test]
 fn of_a_batch_only_what_failed_is_asked_again() {
     let Some(anvil) = anvil() else { return };
     let proxy = Proxy::start(&anvil.url);

@@ -146,8 +146,11 @@ impl ForkConfig {
         let (url, block) = by_block.unwrap_or((place, BlockRef::Latest));
         let endpoint = Endpoint::new(url).map_err(|what| format!("expected {what}"))?;
         // In user information an @ belongs to the address; behind it there can only be a block.
-        let behind = url.splitn(4, '/').nth(3).unwrap_or_default();
-        if behind.contains('@') {
+        let mut parts = url.splitn(4, '/').skip(2);
+        let (authority, path) =
+            (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let user = authority.rsplit_once('@').map(|(user, _)| user);
+        if path.contains('@') || user.is_some_and(is_host_and_port) {
             return Err(
                 "behind @: expected the number or hash of a block, latest, safe, finalized \
                         or earliest; an @ in a path is written %40"
@@ -300,6 +303,15 @@ impl ForkConfig {
             false => format!("{place}?{}", options.join("&")),
         }
     }
+}
+
+/// Whether what stands where a user and password may is rather a host with its port, and what follows a
+/// mistyped block.
+fn is_host_and_port(user: &str) -> bool {
+    user.rsplit_once(':').is_some_and(|(host, port)| {
+        let is_host = host == "localhost" || host.contains('.') || host.starts_with('[');
+        is_host && port.parse::<u16>().is_ok()
+    })
 }
 
 impl fmt::Display for BlockRef {

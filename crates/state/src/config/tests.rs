@@ -59,6 +59,8 @@ fn faults_are_named_with_their_place() {
         ("fork:ftp://node", "at byte 5: expected http://HOST"),
         ("fork:https:///v2", "at byte 5: expected a host"),
         ("fork:https://node/v2@soon", "at byte 5: behind @: expected the number"),
+        ("fork:http://127.0.0.1:8545@soon", "at byte 5: behind @: expected the number"),
+        ("fork:http://localhost:1@zz?verify", "at byte 5: behind @: expected the number"),
         ("fork:https://node@1?verify=1", "at byte 27: verify: expected no value"),
         ("fork:https://node?timeout=10", "at byte 26: timeout: expected a time"),
         ("fork:https://node?timeout=0s", "at byte 26: timeout: expected a time"),
