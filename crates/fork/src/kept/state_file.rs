@@ -12,10 +12,11 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, BufReader, ErrorKind, Read as _, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    time::SystemTime,
+    thread,
+    time::{Duration, SystemTime},
 };
 
 use zvm_core::{B256, Bytes, DbError};
@@ -34,7 +35,14 @@ const RECORD_BYTES_MAX: usize = 1024;
 pub(super) struct StateFile {
     path: PathBuf,
     open: Option<Open>,
+    /// How often it is tried to lock the file.
+    tries: u32,
 }
+
+/// How often it is tried to lock the file, and how long that is waited for each time. Others have the
+/// lock as long as it takes to append; whoever was stopped meanwhile must not stop everybody else.
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(5);
 
 struct Open {
     file: File,
@@ -49,7 +57,7 @@ struct Open {
 impl StateFile {
     /// The file at `path`. It is looked at when something is read or written.
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, open: None }
+        Self { path, open: None, tries: TRIES }
     }
 
     /// The answer to a read.
@@ -136,7 +144,12 @@ impl StateFile {
             let Some(open) = &mut self.open else { return Ok(()) };
             match access {
                 Access::Read => return open.catch_up(access),
-                Access::Append => open.file.lock()?,
+                Access::Append => {
+                    let locked = lock(&open.file, self.tries);
+                    // Whoever has not let go by now is not waited for again.
+                    self.tries = if locked.is_ok() { TRIES } else { 1 };
+                    locked?;
+                }
             }
             // Whoever had the lock before may have removed the file.
             let now = fs::metadata(&self.path).map(|metadata| Identity::of(&metadata));
@@ -146,6 +159,18 @@ impl StateFile {
             self.open = None;
         }
     }
+}
+
+fn lock(file: &File, tries: u32) -> io::Result<()> {
+    for rest in (0..tries).rev() {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if rest > 0 => thread::sleep(PAUSE),
+            Err(TryLockError::WouldBlock) => {}
+        }
+    }
+    Err(io::Error::new(ErrorKind::WouldBlock, "another process does not let go of it"))
 }
 
 /// What a look at the file is for.

@@ -156,6 +156,24 @@ fn a_failure_is_not_kept() {
 }
 
 #[test]
+fn whoever_holds_the_file_for_good_holds_up_nobody() {
+    let (node, folder, found) = warm();
+    let other = fs::File::open(state_file(folder.path())).unwrap();
+    other.lock().unwrap();
+    let kept = kept(&node, folder.path(), ENDPOINT);
+    assert_eq!(kept.fetch(&reads()).unwrap(), found);
+    let new = |slot: u64| Read::Slot(account(2), U256::from(slot));
+    kept.fetch(&[new(50)]).unwrap();
+    let fault = kept.disk_fault().unwrap().to_string();
+    assert!(fault.contains("another process does not let go of it"), "{fault}");
+    // It is in memory all the same, and what follows is kept once the other is gone.
+    assert!(kept.known(&new(50)).is_some());
+    drop(other);
+    kept.fetch(&[new(51)]).unwrap();
+    assert!(kept.disk_fault().is_none());
+}
+
+#[test]
 fn a_file_cut_at_any_byte_gives_what_is_whole_and_is_whole_again() {
     let (node, folder, found) = warm();
     let path = state_file(folder.path());
