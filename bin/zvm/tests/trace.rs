@@ -206,6 +206,40 @@ fn a_block_is_replayed_in_few_requests() {
 }
 
 #[test]
+fn a_long_block_takes_no_more_requests_than_a_short_one() {
+    let Some(scene) = scene() else { return };
+    let node = &scene.node;
+    // Each calls a contract of its own, which calls the counter, and writes a slot of its own.
+    let callers: Vec<_> = (0..40_u8).map(|index| Address::repeat_byte(0x40 + index)).collect();
+    let call = [&hex!("5f5f5f5f5f73")[..], COUNTER.as_slice(), &hex!("5af1503a305500")].concat();
+    callers.iter().for_each(|caller| node.set_code(*caller, &call));
+    let keys: Vec<_> = (0x20..0x34).map(key).collect();
+    keys.iter().for_each(|key| {
+        node.set_balance(key.address(), U256::from(10).pow(U256::from(20)));
+    });
+    node.mine();
+    let mut last = String::new();
+    for nonce in 0..6 {
+        for (index, key) in keys.iter().enumerate() {
+            let to = callers[(index * 7 + nonce * 11) % callers.len()];
+            let tx = body(TxType::DynamicFee, nonce as u64, to.into()).sign(key);
+            let bytes = hex::encode_prefixed(tx.encode_2718());
+            node.call("eth_sendRawTransaction", json!([bytes]));
+            last = tx.hash().to_string();
+        }
+    }
+    node.mine();
+    let proxy = Proxy::start(&node.url);
+    let place = Place::new();
+    let db = format!("fork:{}", proxy.url);
+    let run = place.run(["tx", "trace", &last, "--db", &db, "--state", "replay", "--json"]);
+    assert_eq!(agreed(&run)["index"], "119");
+    let requests = proxy.requests();
+    eprintln!("requests for a block of 120 transactions: {requests}");
+    assert!(requests <= 12, "{requests}: {}", run.stderr);
+}
+
+#[test]
 fn a_node_without_prestates_has_its_blocks_replayed() {
     let Some(scene) = scene() else { return };
     let proxy = Proxy::start(&scene.node.url);
@@ -311,7 +345,32 @@ fn what_contradicts_itself_is_refused_and_what_differs_is_named() {
         let shown: Value = serde_json::from_str(&run.stdout).unwrap();
         assert_eq!(shown["differences"].as_array().map(Vec::len), Some(1), "{shown}");
         assert!(shown["DIFFERS"].as_str().unwrap().starts_with(expected), "{shown}");
+        assert!(shown["hint"].as_str().unwrap().contains("?spec=NAME"), "{shown}");
     }
+}
+
+#[test]
+fn a_transaction_without_a_signature_is_nobodys_and_those_behind_it_have_their_prestate() {
+    let Some(scene) = scene() else { return };
+    let (node, sender) = (&scene.node, Address::repeat_byte(0xaa));
+    node.set_balance(sender, U256::from(10).pow(U256::from(18)));
+    node.call("anvil_impersonateAccount", json!([sender]));
+    let unsigned = node.call("eth_sendTransaction", json!([{"from": sender, "to": COUNTER}]));
+    let tx = body(TxType::DynamicFee, 2, COUNTER.into()).sign(&key(1));
+    let signed =
+        node.call("eth_sendRawTransaction", json!([hex::encode_prefixed(tx.encode_2718())]));
+    node.mine();
+    let place = Place::new();
+    let db = format!("fork:{}", node.url);
+    let trace = |hash: &Value, state: &str| {
+        place.run(["tx", "trace", hash.as_str().unwrap(), "--db", &db, "--state", state, "--json"])
+    };
+    let run = trace(&unsigned, "auto");
+    assert!(run.code == 1 && run.stderr.contains("it has no signature"), "{}", run.stderr);
+    assert_eq!(agreed(&trace(&signed, "auto"))["index"], "1");
+    let run = trace(&signed, "replay");
+    let expected = "transaction 0 of the block (0x";
+    assert!(run.code == 1 && run.stderr.contains(expected), "{}", run.stderr);
 }
 
 #[test]
@@ -378,6 +437,8 @@ fn a_recorded_transaction_is_traced_without_the_node() {
     agreed(&replay("ac.fork", 4));
     agreed(&replay("ac.fork", 1));
     replay("a.fork", 1).fails(1, &format!("a.fork: not recorded: transaction {}", hashes[1]));
+    let run = place.run(["fork", "info", "fork:ac.fork", "--json"]);
+    assert_eq!(run.json()["transactions"], 2, "{}", run.stdout);
     let run = place.run(["fork", "verify", "ac.fork", "--json"]);
     assert_eq!(run.json()["unproven"], 0, "{}", run.stdout);
     let run = place.run(["tx", "trace", &hashes[1], "--db", &format!("fork:{url}?timeout=1s")]);

@@ -1,8 +1,8 @@
 //! A transaction of a remote chain, executed again at its place in its block.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
-use zvm_core::{B256, ChainConfig, Database, DbError, SpecId, Transaction};
+use zvm_core::{B256, ChainConfig, Database, DbError, SignedTransaction, SpecId, Transaction};
 use zvm_evm::{
     Config, Evm, ExecError, Executed, NoTracer, Tracer,
     block::{
@@ -47,8 +47,11 @@ pub struct Retrace {
     chain: ChainConfig,
     consensus: Consensus,
     config: Config,
-    /// The transaction itself, and those before it in the block.
+    /// Whether nothing but the fields of the header tells the hard fork.
+    is_guessed: bool,
+    /// The transaction itself.
     transaction: Transaction,
+    /// Those before it in the block, if they are replayed.
     earlier: Vec<Transaction>,
     /// The state that the node tells, if that is used.
     given: Option<PrestateDb>,
@@ -133,22 +136,29 @@ impl Retrace {
         let mut config = config.clone();
         let Some(fork) = fork_of(&mut config) else { return Err(no_fork(&config)) };
         let chain = chain_of(fork, source.origin().chain_id, header)?;
+        let is_said = fork.spec.is_some() || fork.chain.is_some();
+        let is_guessed = !is_said && source.origin().chain().is_none();
         let consensus = match is_pos(&chain, header) {
             true => Consensus::ProofOfStake,
             false => Consensus::ProofOfWork,
         };
         let (number, timestamp) = (header.number, header.timestamp);
         let config = zvm_evm::block::config(&chain, consensus, number, timestamp)?;
-        let recover = |(index, signed): (usize, &zvm_core::SignedTransaction)| {
-            let sender = signed.recover(config.spec());
-            sender.map_err(|error| refused(&placed, index, error.into()))
+        let own = placed.index()..placed.index() + 1;
+        // There is one, see `PlacedTransaction::new`.
+        let transaction = recovered(&placed, own, config.spec())?.pop().unwrap_or_default();
+        let (earlier, given) = (Vec::new(), None);
+        let mut retrace = Self {
+            placed,
+            source,
+            chain,
+            consensus,
+            config,
+            is_guessed,
+            transaction,
+            earlier,
+            given,
         };
-        let upto = placed.transactions().iter().enumerate().take(placed.index() + 1);
-        let mut earlier = upto.map(recover).collect::<Result<Vec<_>, _>>()?;
-        // There is one at `index`, see `PlacedTransaction::new`.
-        let transaction = earlier.pop().unwrap_or_default();
-        let mut retrace =
-            Self { placed, source, chain, consensus, config, transaction, earlier, given: None };
         if let Some(recorder) = recorder {
             recorder.insert(&retrace.placed)?;
         }
@@ -210,6 +220,13 @@ impl Retrace {
         self.config.spec()
     }
 
+    /// Whether the hard fork is the latest whose headers look like this one, because nobody says which
+    /// it is: where the outcome differs from the receipt, it may be an earlier one.
+    #[must_use]
+    pub fn is_spec_guessed(&self) -> bool {
+        self.is_guessed
+    }
+
     /// [`StateBefore::Prestate`] or [`StateBefore::Replay`], whichever it came to.
     #[must_use]
     pub fn state(&self) -> StateBefore {
@@ -255,7 +272,8 @@ impl Retrace {
     }
 
     /// Fetches what replaying reads, in few requests.
-    fn read_ahead(&self) -> Result<(), Error> {
+    fn read_ahead(&mut self) -> Result<(), Error> {
+        self.earlier = recovered(&self.placed, 0..self.placed.index(), self.spec())?;
         let db = ForkDb::new(self.source.clone());
         // What is known beforehand. With true nonces and balances fewer runs go astray.
         let mut reads = vec![Read::Account(self.placed.header().beneficiary)];
@@ -324,8 +342,21 @@ impl Retrace {
     }
 }
 
+/// The transactions at some places of the block, with their senders told from their signatures.
+fn recovered(
+    placed: &PlacedTransaction,
+    places: Range<usize>,
+    spec: SpecId,
+) -> Result<Vec<Transaction>, Error> {
+    let signed = placed.transactions().get(places.clone()).unwrap_or_default();
+    let recover = |(index, signed): (usize, &SignedTransaction)| {
+        signed.recover(spec).map_err(|error| refused(placed, index, error.into()))
+    };
+    places.zip(signed).map(recover).collect()
+}
+
 fn refused(placed: &PlacedTransaction, index: usize, source: Error) -> Error {
-    let hash = placed.transactions().get(index).map(zvm_core::SignedTransaction::hash);
+    let hash = placed.transactions().get(index).map(SignedTransaction::hash);
     Error::Retrace { index, hash: hash.unwrap_or_default(), source: Box::new(source) }
 }
 

@@ -145,6 +145,11 @@ fn facts(
         [] => facts.push(("receipt", "says the same".to_owned())),
         _ => facts.extend(differences.iter().map(|one| ("DIFFERS", one.to_string()))),
     }
+    if !differences.is_empty() && retrace.is_spec_guessed() {
+        let hint =
+            "the hard fork is told by the fields of the header alone; ?spec=NAME says another";
+        facts.push(("hint", hint.to_owned()));
+    }
     facts
 }
 

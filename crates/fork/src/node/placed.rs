@@ -82,6 +82,12 @@ impl Node {
         let placed = transactions
             .and_then(|transactions| PlacedTransaction::new(header, transactions, index, outcome));
         let placed = placed.map_err(wrong)?;
+        let signature = placed.transactions().get(index).map(|signed| signed.signature);
+        if signature.is_some_and(|signature| signature.r.is_zero() && signature.s.is_zero()) {
+            let what =
+                "it has no signature, as those of impersonated senders: nothing says whose it is";
+            return Err(wrong(what.to_owned()));
+        }
         if placed.hash() != hash {
             let found = placed.hash();
             return Err(wrong(format!("transaction {index} of its block has hash {found}")));

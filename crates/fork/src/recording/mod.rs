@@ -53,6 +53,8 @@ pub struct RecordingSize {
     pub block_hashes: usize,
     /// Nodes of tries.
     pub nodes: usize,
+    /// Transactions of the next block.
+    pub transactions: usize,
 }
 
 /// The same read with two answers.
@@ -136,6 +138,7 @@ impl Recording {
             codes: self.code.len(),
             block_hashes: self.block_hashes.len(),
             nodes: self.nodes.len(),
+            transactions: self.next.as_ref().map_or(0, NextBlock::len),
         }
     }
 

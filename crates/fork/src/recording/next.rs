@@ -43,6 +43,11 @@ impl NextBlock {
         }
     }
 
+    /// How many transactions were asked for.
+    pub(super) fn len(&self) -> usize {
+        self.outcomes.len()
+    }
+
     /// Adds what `other` has of the same block. `Err` names what differs, in the plural.
     pub(super) fn merge(&mut self, other: &Self) -> Result<(), &'static str> {
         if (&self.header, &self.transactions) != (&other.header, &other.transactions) {
