@@ -96,7 +96,7 @@ impl Table {
         Ok(Self { kind, inner, fields })
     }
 
-    fn config(mut self) -> Result<DatabaseConfig, String> {
+    fn config(self) -> Result<DatabaseConfig, String> {
         if self.inner.is_some() && self.kind != "cached" {
             return Err("inner means nothing for this kind of database".to_owned());
         }
