@@ -144,20 +144,26 @@ impl ForkConfig {
         let by_block =
             place.rsplit_once('@').and_then(|(url, block)| Some((url, block.parse().ok()?)));
         let (url, block) = by_block.unwrap_or((place, BlockRef::Latest));
+        let endpoint = Self::endpoint(url)?;
+        Ok(Self::new(ForkSource::Node(endpoint), block))
+    }
+
+    /// The address of a node, without a block.
+    pub(super) fn endpoint(url: &str) -> Result<Endpoint, String> {
         let endpoint = Endpoint::new(url).map_err(|what| format!("expected {what}"))?;
         // In user information an @ belongs to the address; behind it there can only be a block.
         let mut parts = url.splitn(4, '/').skip(2);
         let (authority, path) =
             (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         let user = authority.rsplit_once('@').map(|(user, _)| user);
-        if path.contains('@') || user.is_some_and(is_host_and_port) {
-            return Err(
-                "behind @: expected the number or hash of a block, latest, safe, finalized \
-                        or earliest; an @ in a path is written %40"
-                    .to_owned(),
-            );
+        match path.contains('@') || user.is_some_and(is_host_and_port) {
+            false => Ok(endpoint),
+            true => {
+                Err("behind @: expected the number or hash of a block, latest, safe, finalized \
+                         or earliest; an @ in a path is written %40"
+                    .to_owned())
+            }
         }
-        Ok(Self::new(ForkSource::Node(endpoint), block))
     }
 
     /// Reads one option. The value has no escapes any more.

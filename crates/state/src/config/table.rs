@@ -8,7 +8,7 @@ use serde::{
 };
 
 use super::{
-    BlockRef, DatabaseConfig, Endpoint, ForkConfig, ForkSource, NetConfig, StoreConfig,
+    BlockRef, DatabaseConfig, ForkConfig, ForkSource, NetConfig, StoreConfig,
     parse::{CACHES_MAX, ENTRIES_MAX, OptionFault, option, parse_entries},
     parse_bytes,
 };
@@ -139,8 +139,7 @@ impl Table {
             }
             false => {
                 let url = self.place("url").map_err(|_| "no url, and no path of a recording")?;
-                let endpoint =
-                    Endpoint::new(&url).map_err(|what| format!("url: expected {what}"))?;
+                let endpoint = ForkConfig::endpoint(&url).map_err(|what| format!("url: {what}"))?;
                 ForkSource::Node(endpoint)
             }
         };

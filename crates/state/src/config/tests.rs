@@ -245,6 +245,11 @@ fn faults_of_tables_are_named() {
         ("kind = 'fork'\nurl = 'http://a'\npath = 'b'", "a url and a path"),
         ("kind = 'fork'\npath = 'b'\nblock = 7", "block means nothing for a recording"),
         ("kind = 'fork'\npath = 'http://a'", "an address is a url"),
+        // Found by fuzzing: as a string it would have two blocks.
+        (
+            "kind = 'fork'\nurl = 'https://u2p@a/b@c?d=e'\nblock = 14",
+            "an @ in a path is written %40",
+        ),
         (
             "kind = 'cached'\nentries = 1\n\
              inner = 'cached(1):cached(1):cached(1):cached(1):cached(1):cached(1):cached(1):cached(1):memory:'",
