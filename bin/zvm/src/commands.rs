@@ -45,7 +45,7 @@ pub(crate) enum Command {
     Replay(replay::ReplayArgs),
     /// Execute a block on a state that is given whole, in the manner of geth's `evm t8n`
     T8n(Box<t8n::T8nArgs>),
-    /// Sign transactions, send them, and read signed ones
+    /// Sign transactions, send them, read signed ones, and trace those of other chains
     #[command(subcommand)]
     Tx(tx::TxCommand),
     /// Look at whole databases, and move their state out, in and elsewhere

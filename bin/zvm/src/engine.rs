@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{self, Write},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -14,7 +15,7 @@ use zvm::{
 
 use zvm_fork::Recorder;
 
-use crate::{value, watch::Watch};
+use crate::{progress, value, watch::Watch};
 
 #[derive(Debug, Args)]
 pub(crate) struct DbArgs {
@@ -110,16 +111,32 @@ pub(crate) fn open_database(config: &DatabaseConfig) -> Result<OpenedDatabase, D
         None => OpenedDatabase::open(config)?,
     };
     drop(recorders);
-    let traffic = opened.fork.as_ref().and_then(|fork| fork.traffic.clone());
-    TRAFFIC.lock().unwrap_or_else(PoisonError::into_inner).extend(traffic);
+    follow(&opened);
     Ok(opened)
+}
+
+/// Opens a database to look something up that is no part of a recording.
+pub(crate) fn open_unrecorded(config: &DatabaseConfig) -> Result<OpenedDatabase, DbError> {
+    let opened = OpenedDatabase::open(config)?;
+    follow(&opened);
+    Ok(opened)
+}
+
+/// Counts what reading this database costs.
+fn follow(opened: &OpenedDatabase) {
+    let Some(traffic) = opened.fork.as_ref().and_then(|fork| fork.traffic.clone()) else { return };
+    progress::follow(&traffic);
+    TRAFFIC.lock().unwrap_or_else(PoisonError::into_inner).push(traffic);
 }
 
 /// Says on standard error what reading remote states has cost, if any was read.
 pub(crate) fn report_traffic() {
-    for traffic in TRAFFIC.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-        eprintln!("upstream: {traffic}");
-    }
+    let all = TRAFFIC.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some((first, others)) = all.split_first() else { return };
+    others.iter().for_each(|other| first.add(other));
+    progress::end();
+    // Not `eprintln!`: it panics where standard error is closed.
+    let _ = writeln!(io::stderr(), "upstream: {first}");
 }
 
 fn open(config: &DatabaseConfig, spec: Option<SpecId>) -> anyhow::Result<Zvm> {

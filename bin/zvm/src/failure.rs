@@ -90,6 +90,7 @@ pub(crate) fn report_arguments(error: &clap::Error) -> ExitCode {
 }
 
 pub(crate) fn print_line(message: &str) {
+    crate::progress::end();
     // Whatever was read from files and arguments is in there, too: no second line, no escape code.
     let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
     let message = message.replace(char::is_control, "\u{fffd}");

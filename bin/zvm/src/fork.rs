@@ -191,6 +191,7 @@ fn of_size(recording: &Recording) -> Vec<(&'static str, Value)> {
         ("codes", json!(size.codes)),
         ("block_hashes", json!(size.block_hashes)),
         ("proof_nodes", json!(size.nodes)),
+        ("transactions", json!(size.transactions)),
     ]
 }
 

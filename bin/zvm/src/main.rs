@@ -19,6 +19,7 @@ mod interact;
 mod log;
 mod output;
 mod prestate;
+mod progress;
 mod replay;
 mod report;
 mod run;

@@ -9,6 +9,7 @@ pub(crate) struct Output(BufWriter<StdoutLock<'static>>);
 
 impl Output {
     pub(crate) fn stdout() -> Self {
+        crate::progress::end();
         Self(BufWriter::new(io::stdout().lock()))
     }
 

@@ -129,7 +129,7 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let executed = self.executed;
         let mut fields = Map::new();
         let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);

@@ -1,6 +1,7 @@
 //! `zvm tx`: transactions as they are sent, signed and read.
 
 mod send;
+mod trace;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -20,6 +21,8 @@ pub(crate) enum TxCommand {
     Decode(DecodeArgs),
     /// Put a transaction into a new block of a chain, and show its receipt
     Send(send::SendArgs),
+    /// Execute a transaction of a remote chain again, at its place in its block
+    Trace(trace::TraceArgs),
 }
 
 impl TxCommand {
@@ -28,6 +31,7 @@ impl TxCommand {
             Self::Sign(args) => sign(args),
             Self::Decode(args) => decode(&args),
             Self::Send(args) => send::send(&args),
+            Self::Trace(args) => trace::trace(args),
         }
     }
 }

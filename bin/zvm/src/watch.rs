@@ -32,11 +32,19 @@ pub(crate) type Watch =
     (Option<Eip3155<BufWriter<Box<dyn Write>>>>, (Option<CallTracer>, Option<GasProfile>));
 
 impl WatchArgs {
+    /// For commands that show the call tree unless told otherwise.
+    pub(crate) fn show_calls(&mut self, is_shown: bool) {
+        self.call_tree = is_shown;
+    }
+
     /// The tracers asked for; `None` if that is none, so that code runs in the fast loop.
     pub(crate) fn start(&self, spec: SpecId) -> anyhow::Result<Option<Watch>> {
         let out: Option<Box<dyn Write>> = match &self.trace {
             None => None,
-            Some(None) => Some(Box::new(std::io::stderr())),
+            Some(None) => {
+                crate::progress::end();
+                Some(Box::new(std::io::stderr()))
+            }
             Some(Some(path)) => Some(Box::new(create(path)?)),
         };
         let trace = out.map(|out| Eip3155::new(BufWriter::new(out), spec));

@@ -145,7 +145,11 @@ fn serving_without_what_it_needs_is_refused_by_name() {
     let serve = |arguments: &[&str]| place.run([&["db", "serve"], arguments].concat());
     serve(&[]).fails(2, "no token: give --token-file");
     serve(&["--no-token", "--listen", "0.0.0.0:0"]).fails(2, "--no-token: only on a loopback");
-    serve(&["--token-file", "short"]).fails(2, "a token of 5 characters, expected at least 16");
+    serve(&["--token-file", "short"])
+        .fails(2, "short: a token of 5 characters, expected at least 16");
+    let most = u64::MAX.to_string();
+    serve(&["--no-token", "--max-clients", &most]).fails(2, "--max-clients: ");
+    serve(&["--no-token", "--patience", &most]).fails(2, "--patience: ");
     serve(&["--token-file", "none"]).fails(1, "none: cannot read the secret");
     serve(&["--token-file", "token"]).fails(1, "no database here");
     serve(&["--token-file", "token", "--tls-cert", "cert"]).fails(2, "--tls-key");

@@ -11,10 +11,13 @@ mod json;
 mod kept;
 mod node;
 mod open;
+mod placed;
+mod prestate;
 mod proofs;
 mod recording;
 mod root;
 mod rpc;
+mod rules;
 mod source;
 #[cfg(test)]
 mod testing;
@@ -24,10 +27,13 @@ pub use db::ForkDb;
 pub use kept::{DiskCache, Kept, KeptStats};
 pub use node::Node;
 pub use open::{Opened, open, open_recorded};
+pub use placed::{PlacedTransaction, ReportedOutcome};
+pub use prestate::{Prestate, PrestateAccount, PrestateDb};
 pub use recording::{
     Conflict, MergeError, Proven, Recorder, Recording, RecordingError, RecordingSize, Replay,
     VerifyError,
 };
 pub use rpc::{RESPONSE_BYTES_MAX, Traffic};
+pub use rules::{chain_of, is_pos};
 pub use source::{Found, Origin, ProofRequest, Read, RemoteAccount, Source};
 pub use verified::Verified;

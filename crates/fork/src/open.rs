@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
 use zvm_core::{B256, DbError};
 use zvm_state::{BlockRef, Endpoint, ForkCache, ForkConfig, ForkSource};
 
 use crate::{
-    DiskCache, ForkDb, Found, Kept, Node, Origin, Read, Recorder, Replay, Source, Traffic,
-    Verified, node::refused, source::known_chains,
+    DiskCache, ForkDb, Found, Kept, Node, Origin, PlacedTransaction, Read, Recorder, Replay,
+    Source, Traffic, Verified, node::refused, source::known_chains,
 };
 
 /// The numbers that chains of development nodes have.
@@ -65,13 +66,14 @@ fn below(config: &ForkConfig) -> Result<Below, DbError> {
         ForkSource::Node(endpoint) => endpoint,
     };
     let cache = disk_cache(config)?;
-    let known = cache.as_ref().and_then(|cache| known_origin(cache, config, endpoint));
+    let whose = &*whose(config, endpoint);
+    let known = cache.as_ref().and_then(|cache| known_origin(cache, config, whose));
     if config.is_offline {
         let origin = known.ok_or_else(|| {
             refused(config, "offline, and the cache does not have this block: name it by its hash")
         })?;
         let offline = Offline { origin, name: endpoint.to_string() };
-        let source = layers(Arc::new(offline), config, cache, endpoint)?;
+        let source = layers(Arc::new(offline), config, cache, whose)?;
         return Ok(Below { source, traffic: None });
     }
     let node = match known {
@@ -86,9 +88,16 @@ fn below(config: &ForkConfig) -> Result<Below, DbError> {
         _ => cache,
     };
     if let Some(cache) = &cache {
-        remember(cache, config, endpoint, &node);
+        remember(cache, config, whose, &node);
     }
-    Ok(Below { source: layers(Arc::new(node), config, cache, endpoint)?, traffic })
+    Ok(Below { source: layers(Arc::new(node), config, cache, whose)?, traffic })
+}
+
+/// Whose answers those of a fork are: of any of its endpoints.
+fn whose(config: &ForkConfig, first: &Endpoint) -> Zeroizing<String> {
+    let others = config.endpoints.iter();
+    let urls: Vec<_> = std::iter::once(first).chain(others).map(Endpoint::url).collect();
+    Zeroizing::new(urls.join(" "))
 }
 
 /// Puts proofs and caches over a node.
@@ -96,7 +105,7 @@ fn layers(
     node: Arc<dyn Source>,
     config: &ForkConfig,
     cache: Option<DiskCache>,
-    endpoint: &Endpoint,
+    whose: &str,
 ) -> Result<Arc<dyn Source>, DbError> {
     let source = match config.is_verified {
         true => Arc::new(Verified::new(node)?),
@@ -104,7 +113,7 @@ fn layers(
     };
     let kept = Kept::new(source, Kept::MEMORY_BYTES);
     let kept = match cache {
-        Some(cache) => kept.with_disk(cache, endpoint.url()),
+        Some(cache) => kept.with_disk(cache, whose),
         None => kept,
     };
     Ok(Arc::new(kept))
@@ -123,18 +132,18 @@ fn disk_cache(config: &ForkConfig) -> Result<Option<DiskCache>, DbError> {
 }
 
 /// The block, if the cache knows which one is meant.
-fn known_origin(cache: &DiskCache, config: &ForkConfig, endpoint: &Endpoint) -> Option<Origin> {
+fn known_origin(cache: &DiskCache, config: &ForkConfig, whose: &str) -> Option<Origin> {
     let hash = match (config.block, config.hash) {
         (BlockRef::Hash(hash), _) | (BlockRef::Latest, Some(hash)) => hash,
         (BlockRef::Number(number), hash) => {
             let of_chain = |(_, chain): (_, zvm_core::ChainConfig)| {
-                cache.number(chain.chain_id, number, endpoint.url())
+                cache.number(chain.chain_id, number, whose)
             };
             hash.or_else(|| known_chains().into_iter().find_map(of_chain))?
         }
         _ => return None,
     };
-    let origin = cache.origin(hash, endpoint.url())?;
+    let origin = cache.origin(hash, whose)?;
     let is_meant = match config.block {
         BlockRef::Number(number) => origin.block.number == number,
         _ => true,
@@ -146,20 +155,20 @@ fn known_origin(cache: &DiskCache, config: &ForkConfig, endpoint: &Endpoint) -> 
 }
 
 /// Keeps which block it is. What cannot be kept is asked again.
-fn remember(cache: &DiskCache, config: &ForkConfig, endpoint: &Endpoint, node: &Node) {
+fn remember(cache: &DiskCache, config: &ForkConfig, whose: &str, node: &Node) {
     let origin = node.origin();
     if node.traffic().requests() == 0 {
         return; // It came from there.
     }
     if config.spec.is_none() && config.chain.is_none() {
-        let _ = cache.put_origin(origin, endpoint.url());
+        let _ = cache.put_origin(origin, whose);
     }
     let is_public = known_chains().iter().any(|(_, chain)| chain.chain_id == origin.chain_id);
     if let BlockRef::Number(number) = config.block
         && is_public
         && node.finalized().is_some_and(|finalized| number <= finalized)
     {
-        let _ = cache.put_number(origin.chain_id, number, origin.block.hash, endpoint.url());
+        let _ = cache.put_number(origin.chain_id, number, origin.block.hash, whose);
     }
 }
 
@@ -192,5 +201,10 @@ impl Source for Offline {
                 what: format!("{read}: offline, and not in the cache"),
             }),
         }
+    }
+
+    fn transaction(&self, hash: B256) -> Result<PlacedTransaction, DbError> {
+        let what = format!("transaction {hash}: offline, and transactions are not in the cache");
+        Err(DbError::Remote { endpoint: self.name.clone(), what })
     }
 }

@@ -1,7 +1,10 @@
 //! Checking what `eth_getProof` answers.
 
-use zvm_core::{AccountInfo, B256, DbError, EMPTY_ROOT, U256, keccak256};
-use zvm_trie::{AccountProof, StorageProof, decode_account, decode_word, slot_hash, verify_proof};
+use zvm_core::{AccountInfo, B256, Bytes, DbError, EMPTY_ROOT, U256, keccak256};
+use zvm_trie::{
+    AccountProof, NodeSet, ProofError, StorageProof, decode_account, decode_word, slot_hash,
+    verify_proof,
+};
 
 use crate::{ProofRequest, Read, RemoteAccount, Source};
 
@@ -103,6 +106,63 @@ pub(crate) fn check_slot(proof: &StorageProof, storage_root: B256) -> Result<U25
         true => Ok(proven),
         false => Err(format!("word {:#x}, proven is {proven:#x}", proof.value)),
     }
+}
+
+/// Why nodes do not prove something.
+pub(crate) enum Gap {
+    /// A node on the way is not among them.
+    Missing(Read),
+    /// A node on the way is none.
+    Damaged(Read, String),
+}
+
+/// The proof of an account and slots that `nodes` make in the state with this root.
+pub(crate) fn proof_out_of(
+    nodes: &NodeSet,
+    state_root: B256,
+    request: &ProofRequest,
+) -> Result<AccountProof, Gap> {
+    let address = request.address;
+    let read = Read::Account(address);
+    let (account_proof, leaf) = one_proof(nodes, state_root, keccak256(address), read)?;
+    let account = leaf.map(|leaf| decode_account(&leaf)).transpose();
+    let account = account.map_err(|error| Gap::Damaged(read, error.to_string()))?;
+    let storage_hash = account.map_or(EMPTY_ROOT, |(_, root)| root);
+    let storage_proof = request.slots.iter().map(|&key| {
+        let read = Read::Slot(address, key);
+        let (proof, leaf) = one_proof(nodes, storage_hash, slot_hash(key), read)?;
+        let value = leaf.map_or(Ok(U256::ZERO), |leaf| decode_word(&leaf));
+        let value = value.map_err(|error| Gap::Damaged(read, error.to_string()))?;
+        Ok(StorageProof { key, value, proof })
+    });
+    let storage_proof = storage_proof.collect::<Result<_, Gap>>()?;
+    let info = account.map(|(info, _)| info).unwrap_or_default();
+    let AccountInfo { nonce, balance, code_hash } = info;
+    Ok(AccountProof {
+        address,
+        balance,
+        code_hash,
+        nonce,
+        storage_hash,
+        account_proof,
+        storage_proof,
+    })
+}
+
+/// The proof of one key, and the leaf it proves.
+fn one_proof(
+    nodes: &NodeSet,
+    root: B256,
+    key: B256,
+    read: Read,
+) -> Result<(Vec<Bytes>, Option<Vec<u8>>), Gap> {
+    let proof = nodes.proof(root, key).map_err(|error| match error {
+        ProofError::Missing { .. } => Gap::Missing(read),
+        error => Gap::Damaged(read, error.to_string()),
+    })?;
+    let leaf = verify_proof(root, key, &proof);
+    let leaf = leaf.map_err(|error| Gap::Damaged(read, error.to_string()))?.map(<[u8]>::to_vec);
+    Ok((proof, leaf))
 }
 
 /// Checks that code has this hash.

@@ -8,6 +8,8 @@ use zvm_core::{
 };
 use zvm_trie::AccountProof;
 
+use crate::{PlacedTransaction, Prestate};
+
 /// Something to read of a remote state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Read {
@@ -110,6 +112,22 @@ pub trait Source: Send + Sync {
             backend: "this forked state".into(),
             action: "give headers".into(),
         })
+    }
+
+    /// The transaction with `hash` at its place in its block, which may be any block of the chain.
+    fn transaction(&self, hash: B256) -> Result<PlacedTransaction, DbError> {
+        let _ = hash;
+        Err(DbError::Unsupported {
+            backend: "this forked state".into(),
+            action: "give transactions".into(),
+        })
+    }
+
+    /// The state that the transaction with `hash` met, if there is somebody who tells. It is believed
+    /// as it comes.
+    fn prestate(&self, hash: B256) -> Result<Option<Prestate>, DbError> {
+        let _ = hash;
+        Ok(None)
     }
 }
 

@@ -235,3 +235,12 @@ fn an_encrypted_connection_needs_a_server_that_is_vouched_for() {
     assert!(error.contains("a token of 5 characters"), "{error}");
     server.stop().unwrap();
 }
+
+#[test]
+fn limits_beyond_what_there_can_be_are_none() {
+    let (mut options, _) = options();
+    options.limits.connections = usize::MAX;
+    options.limits.running = usize::MAX;
+    let server = serve(MemoryDb::new(), options);
+    assert_eq!(client(&server, WRITER).head().unwrap().number, 0);
+}

@@ -51,6 +51,18 @@ pub enum Error {
         number: u64,
     },
 
+    /// A transaction cannot be executed again where it was: it, or one before it in its block, is
+    /// refused there. Somebody gave a wrong state, or the hard fork is another one.
+    #[error("transaction {index} of the block ({hash}) cannot be executed again: {source}")]
+    Retrace {
+        /// The place in the block.
+        index: usize,
+        /// The transaction.
+        hash: B256,
+        /// Why.
+        source: Box<Error>,
+    },
+
     /// A signature that tells no sender.
     #[error("invalid transaction: {0}")]
     Sender(#[from] SenderError),

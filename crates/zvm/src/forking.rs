@@ -2,6 +2,7 @@
 
 use std::{
     env, fmt, fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -209,7 +210,8 @@ impl Drop for Saving {
     fn drop(&mut self) {
         // There is nobody to give an error to; the next run on the recording will tell.
         if let Err(error) = self.save() {
-            eprintln!("not recorded: {error}");
+            // Not `eprintln!`: it panics where standard error is closed.
+            let _ = writeln!(io::stderr(), "not recorded: {error}");
         }
     }
 }

@@ -113,6 +113,7 @@ mod error;
 mod forking;
 mod receipt;
 mod request;
+mod retrace;
 mod revert;
 mod zvm;
 
@@ -144,6 +145,7 @@ pub use receipt::Receipt;
 pub use receipt::decode_events;
 pub use request::Request;
 use request::answer;
+pub use retrace::{Difference, Retrace, StateBefore};
 pub use revert::RevertReason;
 pub use zvm::{DEFAULT_SENDER, Zvm};
 

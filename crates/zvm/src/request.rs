@@ -88,16 +88,7 @@ impl<'a, T: Tracer> Request<'a, T> {
     /// As [`call`](Self::call), with gas, logs and the changes that were not made, and with a
     /// failure as one of the outcomes.
     pub fn call_message(mut self, to: Address, data: Bytes) -> Result<Executed, Error> {
-        let message = Message {
-            caller: self.from,
-            address: to,
-            origin: self.from,
-            gas_price: U256::ZERO,
-            code: None,
-            data,
-            value: self.value,
-            gas: self.gas.unwrap_or(self.zvm.block.gas_limit),
-        };
+        let message = self.message(to, data);
         let Zvm { evm, config, block, db, .. } = self.zvm;
         let Some(number) = self.at else {
             db.read_ahead(&mut |db| {
@@ -108,6 +99,41 @@ impl<'a, T: Tracer> Request<'a, T> {
         let block = BlockEnv { number, ..block.clone() };
         let past = db.at(number)?;
         Ok(evm.call(&message, &block, config, &*past, &mut self.tracer)?)
+    }
+
+    /// See [`Zvm::call_all`].
+    pub fn call_all<C: Calldata>(
+        mut self,
+        calls: impl IntoIterator<Item = (Address, C)>,
+    ) -> Result<Vec<Result<C::Return, Error>>, Error> {
+        let messages: Vec<_> =
+            calls.into_iter().map(|(to, data)| self.message(to, data.encode())).collect();
+        let Zvm { evm, config, block, db, .. } = self.zvm;
+        let backend: &dyn StateBackend = &**db;
+        let mut block = block.clone();
+        let past;
+        let db: &dyn Database = match self.at {
+            None => {
+                backend.read_ahead(&mut |db| {
+                    for message in &messages {
+                        let _ = evm.call(message, &block, config, db, &mut NoTracer);
+                    }
+                })?;
+                backend
+            }
+            Some(number) => {
+                block.number = number;
+                past = backend.at(number)?;
+                &*past
+            }
+        };
+        let mut answers = Vec::with_capacity(messages.len());
+        for message in &messages {
+            let executed = evm.call(message, &block, config, db, &mut self.tracer)?;
+            let succeeded = Error::unless_success(executed);
+            answers.push(succeeded.and_then(|executed| answer::<C>(message.address, &executed)));
+        }
+        Ok(answers)
     }
 
     /// See [`Zvm::transact`].
@@ -150,6 +176,19 @@ impl<'a, T: Tracer> Request<'a, T> {
         constructor: C,
     ) -> Result<Address, Error> {
         self.deploy([bytecode.as_ref(), &constructor.abi_encode()].concat())
+    }
+
+    fn message(&self, to: Address, data: Bytes) -> Message {
+        Message {
+            caller: self.from,
+            address: to,
+            origin: self.from,
+            gas_price: U256::ZERO,
+            code: None,
+            data,
+            value: self.value,
+            gas: self.gas.unwrap_or(self.zvm.block.gas_limit),
+        }
     }
 
     /// Runs the transaction; commits nothing.

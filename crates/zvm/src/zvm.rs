@@ -63,6 +63,30 @@ impl Zvm {
         self.from(DEFAULT_SENDER).call(to, data)
     }
 
+    /// Asks many contracts, each on the state as it is now. Of a fork, what all of them read is
+    /// fetched together, in as few requests as for one. What one of them comes to is its own answer;
+    /// that the database failed is that of all.
+    ///
+    /// ```
+    /// # use zvm::{Address, Raw, Zvm};
+    /// # let mut zvm = Zvm::memory();
+    /// # let (alice, bob) = (Address::repeat_byte(0xa1), Address::repeat_byte(0xb0));
+    /// // PUSH1 7 PUSH0 MSTORE PUSH1 32 PUSH0 RETURN, and PUSH0 PUSH0 REVERT
+    /// zvm.set_code(alice, [0x60, 7, 0x5f, 0x52, 0x60, 32, 0x5f, 0xf3])?;
+    /// zvm.set_code(bob, [0x5f, 0x5f, 0xfd])?;
+    ///
+    /// let answers = zvm.call_all([alice, bob].map(|to| (to, Raw(b""))))?;
+    /// assert_eq!(answers[0].as_ref().unwrap().last(), Some(&7));
+    /// assert!(answers[1].is_err());
+    /// # Ok::<(), zvm::Error>(())
+    /// ```
+    pub fn call_all<C: Calldata>(
+        &mut self,
+        calls: impl IntoIterator<Item = (Address, C)>,
+    ) -> Result<Vec<Result<C::Return, Error>>, Error> {
+        self.from(DEFAULT_SENDER).call_all(calls)
+    }
+
     /// Sends a transaction and commits what it changed. A revert or halt is an error; what it
     /// leaves (the sender's nonce) is committed all the same.
     pub fn transact<C: Calldata>(

@@ -2,14 +2,17 @@
 //! recording gives the same without a network.
 #![cfg(feature = "sol")]
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use zvm::{
     Address, BlockId, DbError, Error, Executed, SpecId, StateBackend, U256, Zvm, expect_revert,
     hex, sol,
 };
 use zvm_core::{Header, keccak256};
-use zvm_fork::{ForkDb, Found, Origin, Read, Recorder, RemoteAccount, Source};
+use zvm_fork::{ForkDb, Found, Kept, Origin, Read, Recorder, RemoteAccount, Source};
 
 sol! {
     interface Token {
@@ -56,6 +59,8 @@ fn scenario(zvm: &mut Zvm, token: Address) -> Result<Vec<Executed>, Error> {
 struct Elsewhere {
     db: Box<dyn StateBackend>,
     origin: Origin,
+    /// How often it was asked.
+    requests: Arc<AtomicUsize>,
 }
 
 impl Source for Elsewhere {
@@ -68,6 +73,7 @@ impl Source for Elsewhere {
     }
 
     fn fetch(&self, reads: &[Read]) -> Result<Vec<Found>, DbError> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
         let find = |read: &Read| match *read {
             Read::Account(address) => Ok(Found::Account(
                 self.db
@@ -109,7 +115,7 @@ fn elsewhere() -> (Elsewhere, Address) {
     let block = BlockId { number: 17, hash: header.hash() };
     let spec = Some(SpecId::CANCUN);
     let origin = Origin { chain_id: 31_337, block, header, spec, is_verified: false };
-    (Elsewhere { db: Box::new(db), origin }, token)
+    (Elsewhere { db: Box::new(db), origin, requests: Arc::default() }, token)
 }
 
 /// The same with everything read of it recorded.
@@ -120,6 +126,28 @@ fn recorded(source: Elsewhere) -> (Zvm, Arc<Recorder>) {
     let zvm = Zvm::builder().backend(Box::new(ForkDb::new(recorder.clone())));
     let zvm = zvm.spec(SpecId::CANCUN).chain_id(31_337).block(block).build().unwrap();
     (zvm, recorder)
+}
+
+#[test]
+fn calls_made_together_ask_as_often_as_one() {
+    let holders = (0..200_u8).map(Address::repeat_byte).chain([WHALE]);
+    let calls = |token| holders.clone().map(move |holder| (token, Token::balanceOfCall { holder }));
+    let asked = |all: bool| {
+        let (source, token) = elsewhere();
+        let requests = source.requests.clone();
+        let kept = Arc::new(Kept::new(Arc::new(source), Kept::MEMORY_BYTES));
+        let zvm = Zvm::builder().backend(Box::new(ForkDb::new(kept))).spec(SpecId::CANCUN);
+        let mut zvm = zvm.build().unwrap();
+        let balances: Vec<_> = match all {
+            true => zvm.call_all(calls(token)).unwrap().into_iter().map(Result::unwrap).collect(),
+            false => calls(token).map(|(to, call)| zvm.call(to, call).unwrap()).collect(),
+        };
+        assert_eq!(balances.last(), Some(&U256::from(10).pow(U256::from(24))));
+        (balances, requests.load(Ordering::Relaxed))
+    };
+    let (together, one_by_one) = (asked(true), asked(false));
+    assert_eq!(together.0, one_by_one.0);
+    assert!(together.1 < 10 && one_by_one.1 > 200, "{} and {}", together.1, one_by_one.1);
 }
 
 #[test]

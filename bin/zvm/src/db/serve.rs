@@ -63,11 +63,11 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
     max_request: usize,
     /// Most clients at a time
-    #[arg(long, value_name = "NUMBER", default_value_t = 256)]
-    max_clients: usize,
+    #[arg(long, value_name = "NUMBER", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_clients: u32,
     /// Seconds until a slow client is given up: one that does not say who it is, or takes no more of
     /// its answer
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     patience: u64,
     /// Print one JSON object when it listens
     #[arg(long)]
@@ -109,7 +109,11 @@ pub(super) fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     for (source, role) in [(&write, Role::Writes), (&read, Role::Reads)] {
         let Some(source) = source else { continue };
         let token = Token::new(source.read("token")?);
-        tokens = tokens.with(&token.map_err(|error| usage(error.to_string()))?, role);
+        let place = match source {
+            SecretSource::File(path) => path.display().to_string(),
+            SecretSource::Env(name) => name.clone(),
+        };
+        tokens = tokens.with(&token.map_err(|error| usage(format!("{place}: {error}")))?, role);
     }
     let tls = match (&args.tls_cert, &args.tls_key) {
         (Some(certificates), Some(key)) => {
@@ -134,8 +138,8 @@ pub(super) fn serve(args: &ServeArgs) -> anyhow::Result<()> {
         .with_context(|| format!("{}: cannot listen", args.listen))?;
     let limits = Limits {
         request_bytes: args.max_request,
-        connections: args.max_clients,
-        sessions: args.max_clients,
+        connections: args.max_clients as usize,
+        sessions: args.max_clients as usize,
         patience: Duration::from_secs(args.patience),
         ..Limits::default()
     };

@@ -26,8 +26,11 @@ struct Fields {
     /// `null` for a creation.
     to: Option<Address>,
     value: U256,
-    #[serde(alias = "data")]
-    input: Bytes,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<Bytes>,
+    /// The other name of `input`. There are nodes that write both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Bytes>,
     #[serde(skip_serializing_if = "Option::is_none")]
     access_list: Option<Vec<AccessListItem>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,6 +71,8 @@ enum Fault {
     Type { found: U64 },
     #[error("{field} in a transaction of type {}", *tx_type as u8)]
     Foreign { field: &'static str, tx_type: TxType },
+    #[error("input and data differ")]
+    TwoInputs,
     #[error("{field} is missing")]
     Missing { field: &'static str },
     #[error("{field} is {found}, expected {expected}")]
@@ -97,7 +102,7 @@ impl Fields {
             gas: U64::from(tx.gas_limit),
             to: tx.to.to().copied(),
             value: tx.value,
-            input: tx.data.clone(),
+            input: Some(tx.data.clone()),
             access_list: is_typed.then(|| tx.access_list.clone()),
             max_fee_per_blob_gas: (tx_type == TxType::Blob).then_some(tx.max_fee_per_blob_gas),
             blob_versioned_hashes: (tx_type == TxType::Blob).then(|| tx.blob_hashes.clone()),
@@ -146,6 +151,10 @@ impl Fields {
         if is_typed && self.chain_id.is_none() {
             return Err(Fault::Missing { field: "chainId" });
         }
+        let data = match (self.input, self.data) {
+            (Some(input), Some(data)) if input != data => return Err(Fault::TwoInputs),
+            (input, data) => input.or(data).unwrap_or_default(),
+        };
         let tuples = self.authorization_list.unwrap_or_default();
         Ok(UnsignedTransaction {
             tx_type,
@@ -156,7 +165,7 @@ impl Fields {
             gas_limit: self.gas.to(),
             to: self.to.map_or(TxKind::Create, TxKind::Call),
             value: self.value,
-            data: self.input,
+            data,
             access_list: self.access_list.unwrap_or_default(),
             max_fee_per_blob_gas: self.max_fee_per_blob_gas.unwrap_or_default(),
             blob_hashes: self.blob_versioned_hashes.unwrap_or_default(),
@@ -165,6 +174,8 @@ impl Fields {
     }
 
     fn into_signed(self) -> Result<SignedTransaction, Fault> {
+        // A type that is not known may have no signature at all.
+        self.tx_type()?;
         let r = self.r.ok_or(Fault::Missing { field: "r" })?;
         let s = self.s.ok_or(Fault::Missing { field: "s" })?;
         let v = self.v.or(self.y_parity.map(U256::from)).ok_or(Fault::Missing { field: "v" })?;
@@ -287,6 +298,34 @@ mod tests {
         assert_eq!(of(r#"{"maxFeePerGas":"0x1","chainId":"0x1"}"#), Ok(TxType::DynamicFee));
     }
 
+    /// Before EIP-155 there was no chain in a signature, and nodes write a transaction in their ways.
+    #[test]
+    fn transactions_are_read_as_nodes_write_them() {
+        let key = SigningKey::new(&[7; 32]).unwrap();
+        let data: Bytes = hex!("0102").into();
+        let body = UnsignedTransaction { data, ..UnsignedTransaction::default() };
+        let signed = body.sign(&key);
+        let mut json = serde_json::to_value(&signed).unwrap();
+        json["data"] = json["input"].clone();
+        for (name, value) in [
+            ("chainId", serde_json::Value::Null),
+            ("yParity", "0x0".into()),
+            ("accessList", serde_json::Value::Null),
+            ("maxFeePerGas", serde_json::Value::Null),
+            ("blockNumber", "0x1".into()),
+            ("from", "0x00".into()),
+        ] {
+            json[name] = value;
+        }
+        let read: SignedTransaction = serde_json::from_value(json.clone()).unwrap();
+        assert_eq!((read.hash(), read.body.chain_id), (signed.hash(), None));
+        json.as_object_mut().unwrap().remove("type");
+        assert_eq!(serde_json::from_value::<SignedTransaction>(json).unwrap(), signed);
+        let deposit = r#"{"type":"0x7e","gas":"0x1","sourceHash":"0x01"}"#;
+        let error = serde_json::from_str::<SignedTransaction>(deposit).unwrap_err().to_string();
+        assert!(error.contains("transaction type 126, expected 0 to 4"), "{error}");
+    }
+
     #[test]
     fn what_would_not_be_signed_is_refused() {
         for (text, expected) in [
@@ -297,6 +336,7 @@ mod tests {
             (r#"{"type":"0x2","gasPrice":"0x1","chainId":"0x1"}"#, "maxFeePerGas is missing"),
             (r#"{"maxFeePerGas":"0x1"}"#, "chainId is missing"),
             (r#"{"type":"0x5"}"#, "transaction type 5, expected 0 to 4"),
+            (r#"{"gasPrice":"0x1","input":"0x01","data":"0x02"}"#, "input and data differ"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(expected), "{error}");

@@ -24,12 +24,13 @@ use crate::{Origin, Recording};
 ///
 /// | file | content |
 /// |---|---|
-/// | `state/CHAIN-BLOCK-WHOSE` | accounts, slots and hashes of blocks as of one block |
+/// | `state/CHAIN-BLOCK-WHOSE` | accounts, slots, hashes of blocks and nodes of proofs as of one block |
 /// | `origin/BLOCK-WHOSE` | chain and header of a block |
 /// | `number/CHAIN-NUMBER-WHOSE` | the hash of a block that will not change |
 /// | `code/XX/HASH` | code by its hash |
 ///
-/// `BLOCK` is a hash. `WHOSE` is `verified`, or a part of the hash of an endpoint. When the files
+/// `BLOCK` is a hash. `WHOSE` is `verified`, or a part of the hash of an endpoint, or of all that may
+/// have answered. When the files
 /// take more bytes than they may, those that were used least recently go.
 #[derive(Clone, Debug)]
 pub struct DiskCache {
@@ -210,13 +211,20 @@ impl DiskCache {
     }
 }
 
-/// The part of a file's name that stands for an endpoint. Too short to tell what is in the address,
-/// which may have a key; user information is left out altogether.
-fn whose(endpoint: &str) -> String {
-    let (scheme, rest) = endpoint.split_once("://").unwrap_or(("", endpoint));
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let user = authority.rfind('@').map_or(0, |at| at + 1);
-    hex::encode(&keccak256(format!("{scheme}://{}", &rest[user..]))[..8])
+/// The part of a file's name that stands for an endpoint, or for several with blanks between them, any
+/// of which may have answered. Too short to tell what is in the addresses, which may have a key; user
+/// information is left out altogether.
+fn whose(endpoints: &str) -> String {
+    let plain = |endpoint: &str| {
+        let (scheme, rest) = endpoint.split_once("://").unwrap_or(("", endpoint));
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let user = authority.rfind('@').map_or(0, |at| at + 1);
+        format!("{scheme}://{}", &rest[user..])
+    };
+    let mut all: Vec<_> = endpoints.split(' ').map(plain).collect();
+    all.sort_unstable();
+    all.dedup();
+    hex::encode(&keccak256(all.join(" "))[..8])
 }
 
 /// The content of a file, if there is one.
@@ -283,5 +291,9 @@ mod tests {
             assert!(!names[..index].contains(name));
         }
         assert_eq!(whose("https://alice:password@a.example/v2/key"), names[0]);
+        // Who may have answered, and not in which order they are asked.
+        let both = whose("http://a http://me@b");
+        assert_eq!(both, whose("http://b http://a"));
+        assert!(both != whose("http://a") && both != whose("http://b"));
     }
 }

@@ -1,6 +1,7 @@
 //! Answers kept in memory and on disk.
 
 mod disk;
+mod nodes;
 mod record;
 mod state_file;
 #[cfg(test)]
@@ -15,15 +16,17 @@ use std::{
 };
 
 use quick_cache::{Weighter, sync::Cache};
-use zvm_core::{Address, DbError, Header};
+use zvm_core::{Address, B256, Bytes, DbError, Header};
 use zvm_trie::AccountProof;
 
-use crate::{Found, Origin, ProofRequest, Read, Source};
+use crate::{Found, Origin, PlacedTransaction, Prestate, ProofRequest, Read, Source};
+use record::Record;
 use state_file::StateFile;
 
 pub use disk::DiskCache;
 
-/// Keeps the answers of another source: in memory, and on disk for the next process.
+/// Keeps the answers of another source, and what proves them: in memory, and on disk for the next
+/// process.
 ///
 /// What is on disk belongs to one block of one chain and, unless it was verified, to one endpoint.
 /// A disk that cannot be read or written makes reads slower and nothing else; see
@@ -31,6 +34,8 @@ pub use disk::DiskCache;
 pub struct Kept {
     inner: Arc<dyn Source>,
     memory: Cache<Read, Found, Size>,
+    /// Nodes of tries by their hashes.
+    nodes: Cache<B256, Bytes, Size>,
     disk: Option<Disk>,
     hits: [AtomicU64; 3],
 }
@@ -68,6 +73,15 @@ impl Weighter<Read, Found> for Size {
     }
 }
 
+impl Weighter<B256, Bytes> for Size {
+    fn weight(&self, _: &B256, node: &Bytes) -> u64 {
+        ENTRY_BYTES + node.len() as u64
+    }
+}
+
+/// Of the memory for answers, a part like this is there for nodes, beside it.
+const NODES_PART: usize = 4;
+
 const MEMORY: usize = 0;
 const DISK: usize = 1;
 const FETCHED: usize = 2;
@@ -76,12 +90,15 @@ impl Kept {
     /// Bytes of memory unless told otherwise.
     pub const MEMORY_BYTES: u64 = 256 << 20;
 
-    /// Keeps answers of `inner` in `memory_bytes` of memory, and nowhere else.
+    /// Keeps answers of `inner` in `memory_bytes` of memory, with a quarter of that for proofs beside
+    /// it, and nowhere else.
     #[must_use]
     pub fn new(inner: Arc<dyn Source>, memory_bytes: u64) -> Self {
         let entries = usize::try_from(memory_bytes / ENTRY_BYTES_TYPICAL).unwrap_or(usize::MAX);
         let memory = Cache::with_weighter(entries, memory_bytes, Size);
-        Self { inner, memory, disk: None, hits: Default::default() }
+        let (entries, node_bytes) = (entries / NODES_PART, memory_bytes / NODES_PART as u64);
+        let nodes = Cache::with_weighter(entries, node_bytes, Size);
+        Self { inner, memory, nodes, disk: None, hits: Default::default() }
     }
 
     /// Keeps them on disk, too. `endpoint` tells endpoints apart where answers are not verified; a
@@ -133,10 +150,7 @@ impl Kept {
             }
         }
         let of_state = fetched.iter().filter(|(read, _)| !matches!(read, Read::Code(..)));
-        let written = disk.state().append(of_state);
-        if let Some(bytes) = disk.note(written) {
-            disk.note(disk.cache.wrote(bytes));
-        }
+        disk.append(of_state.map(|(read, found)| Record::Answer(*read, found.clone())));
     }
 
     fn count(&self, place: usize, count: usize) {
@@ -156,6 +170,13 @@ impl Disk {
     fn state(&self) -> MutexGuard<'_, StateFile> {
         // What is in the file is checked again with every look at it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn append(&self, records: impl Iterator<Item = Record>) {
+        let written = self.state().append(records);
+        if let Some(bytes) = self.note(written) {
+            self.note(self.cache.wrote(bytes));
+        }
     }
 
     /// Takes a failure of the disk for an answer that is not there, and remembers it.
@@ -215,10 +236,18 @@ impl Source for Kept {
     }
 
     fn prove(&self, requests: &[ProofRequest]) -> Result<Vec<AccountProof>, DbError> {
-        self.inner.prove(requests)
+        self.prove_kept(requests)
     }
 
     fn headers(&self, numbers: &[u64]) -> Result<Vec<Header>, DbError> {
         self.inner.headers(numbers)
+    }
+
+    fn transaction(&self, hash: B256) -> Result<PlacedTransaction, DbError> {
+        self.inner.transaction(hash)
+    }
+
+    fn prestate(&self, hash: B256) -> Result<Option<Prestate>, DbError> {
+        self.inner.prestate(hash)
     }
 }

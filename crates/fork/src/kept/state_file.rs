@@ -2,46 +2,54 @@
 //!
 //! | part | bytes |
 //! |---|---|
-//! | magic | 8: `zvmkept` and the version, now `1` |
+//! | magic | 8: `zvmkept` and the version, now `2` |
 //! | frames | length (4, little-endian), CRC-32 of what follows (4), a [record](super::record) |
 //!
 //! Frames are only ever appended, under an exclusive lock on the file. Whoever appends looks first at
 //! what others have appended meanwhile; what a process has left unfinished when it was killed is cut
 //! off then. A frame that is damaged is passed over. A record counts until another of the same read
-//! comes behind it.
+//! comes behind it. Nodes of tries are never anything but what has their hash.
 
 use std::{
     collections::HashMap,
-    fs::{self, File, OpenOptions},
-    io::{self, ErrorKind, Read as _, Seek, SeekFrom, Write},
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, BufReader, ErrorKind, Read as _, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    time::SystemTime,
+    thread,
+    time::{Duration, SystemTime},
 };
 
-use zvm_core::DbError;
+use zvm_core::{B256, Bytes, DbError};
 use zvm_state::disk::io_error;
 
-use super::record;
+use super::record::{Key, Record};
 use crate::{Found, Read};
 
-const MAGIC: &[u8; 8] = b"zvmkept\x01";
+const MAGIC: &[u8; 8] = b"zvmkept\x02";
 /// Length and checksum.
 const FRAME_HEADER: usize = 8;
-/// No record is longer.
-const RECORD_BYTES_MAX: usize = 256;
+/// No record is longer: a branch of sixteen hashes has 533 bytes.
+const RECORD_BYTES_MAX: usize = 1024;
 
 /// The file, as far as it has been looked at.
 pub(super) struct StateFile {
     path: PathBuf,
     open: Option<Open>,
+    /// How often it is tried to lock the file.
+    tries: u32,
 }
+
+/// How often it is tried to lock the file, and how long that is waited for each time. Others have the
+/// lock as long as it takes to append; whoever was stopped meanwhile must not stop everybody else.
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(5);
 
 struct Open {
     file: File,
     /// What tells this file from another of its name.
     identity: Identity,
-    /// Where the record of a read begins, and how long it is.
-    index: HashMap<Read, (u64, usize)>,
+    /// Where a record begins, and how long it is.
+    index: HashMap<Key, (u64, usize)>,
     /// How much of the file is in the index.
     end: u64,
 }
@@ -49,41 +57,53 @@ struct Open {
 impl StateFile {
     /// The file at `path`. It is looked at when something is read or written.
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, open: None }
+        Self { path, open: None, tries: TRIES }
     }
 
     /// The answer to a read.
     pub(super) fn find(&mut self, read: &Read) -> Result<Option<Found>, DbError> {
-        if let Some(found) = self.open.as_mut().and_then(|open| open.find(read)) {
+        Ok(match self.record(Key::Read(*read))? {
+            Some(Record::Answer(_, found)) => Some(found),
+            _ => None,
+        })
+    }
+
+    /// The node with this hash.
+    pub(super) fn find_node(&mut self, hash: B256) -> Result<Option<Bytes>, DbError> {
+        Ok(match self.record(Key::Node(hash))? {
+            Some(Record::Node(node)) => Some(node),
+            _ => None,
+        })
+    }
+
+    fn record(&mut self, key: Key) -> Result<Option<Record>, DbError> {
+        if let Some(found) = self.open.as_mut().and_then(|open| open.find(key)) {
             return Ok(Some(found));
         }
         // It is not there as far as is known; others may have appended it.
         self.look(Access::Read)?;
-        Ok(self.open.as_mut().and_then(|open| open.find(read)))
+        Ok(self.open.as_mut().and_then(|open| open.find(key)))
     }
 
-    /// Appends answers, and says how many bytes that took.
-    pub(super) fn append<'a>(
-        &mut self,
-        answers: impl Iterator<Item = (&'a Read, &'a Found)>,
-    ) -> Result<u64, DbError> {
-        let mut answers = answers.peekable();
-        if answers.peek().is_none() {
+    /// Appends records, and says how many bytes that took.
+    pub(super) fn append(&mut self, records: impl Iterator<Item = Record>) -> Result<u64, DbError> {
+        let mut records = records.peekable();
+        if records.peek().is_none() {
             return Ok(0);
         }
         self.look(Access::Append)?;
         let Some(open) = &mut self.open else { return Ok(0) };
         let mut frames = Vec::new();
         let mut places = Vec::new();
-        for (read, found) in answers {
+        for record in records {
             let mut bytes = Vec::new();
-            record::write(&mut bytes, read, found);
+            record.write(&mut bytes);
             if bytes.is_empty() || bytes.len() > RECORD_BYTES_MAX {
                 continue;
             }
             frames.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
             frames.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
-            places.push((*read, (open.end + frames.len() as u64, bytes.len())));
+            places.push((record.key(), (open.end + frames.len() as u64, bytes.len())));
             frames.extend_from_slice(&bytes);
         }
         let end = SeekFrom::Start(open.end);
@@ -124,7 +144,12 @@ impl StateFile {
             let Some(open) = &mut self.open else { return Ok(()) };
             match access {
                 Access::Read => return open.catch_up(access),
-                Access::Append => open.file.lock()?,
+                Access::Append => {
+                    let locked = lock(&open.file, self.tries);
+                    // Whoever has not let go by now is not waited for again.
+                    self.tries = if locked.is_ok() { TRIES } else { 1 };
+                    locked?;
+                }
             }
             // Whoever had the lock before may have removed the file.
             let now = fs::metadata(&self.path).map(|metadata| Identity::of(&metadata));
@@ -134,6 +159,18 @@ impl StateFile {
             self.open = None;
         }
     }
+}
+
+fn lock(file: &File, tries: u32) -> io::Result<()> {
+    for rest in (0..tries).rev() {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if rest > 0 => thread::sleep(PAUSE),
+            Err(TryLockError::WouldBlock) => {}
+        }
+    }
+    Err(io::Error::new(ErrorKind::WouldBlock, "another process does not let go of it"))
 }
 
 /// What a look at the file is for.
@@ -165,59 +202,69 @@ impl Open {
         if length == self.end && self.end > 0 {
             return Ok(());
         }
-        let mut bytes = Vec::new();
         self.file.seek(SeekFrom::Start(self.end))?;
-        (&mut self.file).take(length - self.end).read_to_end(&mut bytes)?;
-        let mut rest = bytes.as_slice();
+        // It may be as large as all of the cache.
+        let mut rest = BufReader::new((&self.file).take(length - self.end));
         if self.end == 0 {
-            match rest.strip_prefix(MAGIC) {
-                Some(behind) => (rest, self.end) = (behind, MAGIC.len() as u64),
-                None if access == Access::Append => {
-                    // New, or nothing of ours.
-                    self.file.set_len(0)?;
-                    self.file.seek(SeekFrom::Start(0))?;
-                    self.file.write_all(MAGIC)?;
-                    self.end = MAGIC.len() as u64;
-                    return Ok(());
-                }
-                None => return Ok(()),
+            let mut magic = [0; MAGIC.len()];
+            let is_ours = is_whole(rest.read_exact(&mut magic))? && magic == *MAGIC;
+            if !is_ours && access == Access::Append {
+                // New, or nothing of ours.
+                self.file.set_len(0)?;
+                (&self.file).seek(SeekFrom::Start(0))?;
+                (&self.file).write_all(MAGIC)?;
+            }
+            if is_ours || access == Access::Append {
+                self.end = MAGIC.len() as u64;
+            }
+            if !is_ours {
+                return Ok(());
             }
         }
-        while let Some((header, behind)) = rest.split_first_chunk::<FRAME_HEADER>() {
-            let [a, b, c, d, checksum @ ..] = *header;
+        let (mut header, mut record) = ([0; FRAME_HEADER], [0; RECORD_BYTES_MAX]);
+        while is_whole(rest.read_exact(&mut header))? {
+            let [a, b, c, d, checksum @ ..] = header;
             let length = u32::from_le_bytes([a, b, c, d]) as usize;
-            if length > RECORD_BYTES_MAX {
+            let Some(record) = record.get_mut(..length) else { break };
+            if !is_whole(rest.read_exact(record))? {
                 break;
             }
-            let Some((record, behind)) = behind.split_at_checked(length) else { break };
             let at = self.end + FRAME_HEADER as u64;
-            if let Some((read, _)) = decode(record, checksum) {
-                self.index.insert(read, (at, length));
+            if let Some(record) = decode(record, checksum) {
+                self.index.insert(record.key(), (at, length));
             }
-            (rest, self.end) = (behind, at + length as u64);
+            self.end = at + length as u64;
         }
-        if !rest.is_empty() && access == Access::Append {
+        if self.end < length && access == Access::Append {
             self.file.set_len(self.end)?;
         }
         Ok(())
     }
 
-    /// The answer to a read that is in the index, unless it is damaged by now.
-    fn find(&mut self, read: &Read) -> Option<Found> {
-        let (at, length) = *self.index.get(read)?;
+    /// A record that is in the index, unless it is damaged by now.
+    fn find(&mut self, key: Key) -> Option<Record> {
+        let (at, length) = *self.index.get(&key)?;
         let mut frame = vec![0; FRAME_HEADER + length];
         let start = SeekFrom::Start(at.checked_sub(FRAME_HEADER as u64)?);
         self.file.seek(start).and_then(|_| self.file.read_exact(&mut frame)).ok()?;
         let (header, record) = frame.split_first_chunk::<FRAME_HEADER>()?;
         let [_, _, _, _, checksum @ ..] = *header;
-        let (found_read, found) = decode(record, checksum)?;
-        (found_read == *read).then_some(found)
+        decode(record, checksum).filter(|record| record.key() == key)
     }
 }
 
-fn decode(record: &[u8], checksum: [u8; 4]) -> Option<(Read, Found)> {
+/// Whether there was as much as was to be read.
+fn is_whole(read: io::Result<()>) -> io::Result<bool> {
+    match read {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn decode(record: &[u8], checksum: [u8; 4]) -> Option<Record> {
     let is_whole = crc32fast::hash(record) == u32::from_le_bytes(checksum);
-    record::read(record).ok().filter(|_| is_whole)
+    Record::read(record).ok().filter(|_| is_whole)
 }
 
 /// What tells a file from another that has its name now.

@@ -76,6 +76,55 @@ fn nothing_is_asked_twice() {
 }
 
 #[test]
+fn what_was_proven_once_is_proven_without_asking() {
+    let node = Arc::new(StoreNode::new());
+    let folder = tempfile::tempdir().unwrap();
+    let slots: Vec<_> = (0..20).map(U256::from).collect();
+    let mut requests: Vec<_> = (0..44)
+        .map(|index| ProofRequest { address: account(index), slots: slots.clone() })
+        .collect();
+    let asked = || node.requests.load(Ordering::Relaxed);
+    let first = kept(&node, folder.path(), ENDPOINT);
+    let proofs = node.prove(&requests).unwrap();
+    assert_eq!((first.prove(&requests).unwrap(), asked()), (proofs.clone(), 2));
+    // From memory, and from disk; also parts of it, and in another order.
+    for kept in [first, kept(&node, folder.path(), ENDPOINT)] {
+        assert_eq!(kept.prove(&requests).unwrap(), proofs);
+        assert!(kept.disk_fault().is_none());
+    }
+    requests.reverse();
+    requests.iter_mut().for_each(|request| request.slots.truncate(3));
+    let again = kept(&node, folder.path(), ENDPOINT);
+    assert_eq!(again.prove(&requests).unwrap().len(), 44);
+    assert_eq!(asked(), 2);
+    // What is new is asked for, where nodes that are known do not show it.
+    requests.iter_mut().for_each(|request| request.slots.extend((20..50).map(U256::from)));
+    let proofs = again.prove(&requests).unwrap();
+    assert_eq!(asked(), 3);
+    assert_eq!(proofs, node.prove(&requests).unwrap());
+}
+
+#[test]
+fn an_altered_proof_is_as_if_it_had_never_been_there() {
+    let node = Arc::new(StoreNode::new());
+    let folder = tempfile::tempdir().unwrap();
+    let request = ProofRequest { address: account(8), slots: vec![U256::from(3)] };
+    node.tamper(|answer| {
+        if let Answer::Proof(proof) = answer {
+            let mut node = proof.account_proof[0].to_vec();
+            node[9] ^= 1;
+            proof.account_proof[0] = node.into();
+        }
+    });
+    let bad = kept(&node, folder.path(), ENDPOINT).prove(std::slice::from_ref(&request)).unwrap();
+    node.repent();
+    let kept = kept(&node, folder.path(), ENDPOINT);
+    let good = kept.prove(std::slice::from_ref(&request)).unwrap();
+    assert_ne!(good, bad);
+    assert_eq!(good, node.prove(&[request]).unwrap());
+}
+
+#[test]
 fn endpoints_and_verified_answers_do_not_mix() {
     let (node, folder, _) = warm();
     kept(&node, folder.path(), "https://b.example/key").fetch(&reads()).unwrap();
@@ -104,6 +153,24 @@ fn a_failure_is_not_kept() {
     assert_eq!(kept.known(&read), None);
     kept.fetch(&[read]).unwrap();
     assert_eq!(kept.stats().fetched, 1);
+}
+
+#[test]
+fn whoever_holds_the_file_for_good_holds_up_nobody() {
+    let (node, folder, found) = warm();
+    let other = fs::File::open(state_file(folder.path())).unwrap();
+    other.lock().unwrap();
+    let kept = kept(&node, folder.path(), ENDPOINT);
+    assert_eq!(kept.fetch(&reads()).unwrap(), found);
+    let new = |slot: u64| Read::Slot(account(2), U256::from(slot));
+    kept.fetch(&[new(50)]).unwrap();
+    let fault = kept.disk_fault().unwrap().to_string();
+    assert!(fault.contains("another process does not let go of it"), "{fault}");
+    // It is in memory all the same, and what follows is kept once the other is gone.
+    assert!(kept.known(&new(50)).is_some());
+    drop(other);
+    kept.fetch(&[new(51)]).unwrap();
+    assert!(kept.disk_fault().is_none());
 }
 
 #[test]
@@ -310,19 +377,20 @@ proptest! {
     #[test]
     fn records_have_one_form((read, found) in answer(), at in any::<Index>(), to: u8) {
         let mut bytes = Vec::new();
-        record::write(&mut bytes, &read, &found);
-        prop_assert_eq!(record::read(&bytes), Ok((read, found)));
+        let record = Record::Answer(read, found);
+        record.write(&mut bytes);
+        prop_assert_eq!(Record::read(&bytes), Ok(record));
         let at = at.index(bytes.len());
         bytes[at] = to;
-        if let Ok((read, found)) = record::read(&bytes) {
+        if let Ok(record) = Record::read(&bytes) {
             let mut again = Vec::new();
-            record::write(&mut again, &read, &found);
+            record.write(&mut again);
             prop_assert_eq!(again, bytes);
         }
     }
 
     #[test]
     fn any_bytes_are_read_as_a_record_without_panic(bytes in collection::vec(any::<u8>(), 0..200)) {
-        let _ = record::read(&bytes);
+        let _ = Record::read(&bytes);
     }
 }

@@ -148,7 +148,7 @@ pub(super) fn shows_account(proof: &AccountProof, address: Address) -> bool {
     matches!(leaf, Some(Ok(Some(_))))
 }
 
-fn parse<'a, T: Deserialize<'a>>(result: &'a RawValue) -> Result<T, String> {
+pub(super) fn parse<'a, T: Deserialize<'a>>(result: &'a RawValue) -> Result<T, String> {
     serde_json::from_str(result.get())
         .map_err(|error| format!("{}: {error}", json::shortened(result.get())))
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod open;
+mod placed;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,7 +20,7 @@ use zvm_core::{
 use zvm_trie::AccountProof;
 
 use crate::{
-    Found, Origin, ProofRequest, Read, RemoteAccount, Source, json,
+    Found, Origin, PlacedTransaction, Prestate, ProofRequest, Read, RemoteAccount, Source, json,
     rpc::{Answer, Call, CallError, Client, Traffic},
 };
 use answers::{ProofReply, StorageValues};
@@ -433,6 +434,7 @@ impl Source for Node {
         let found = reads.iter().map(|read| found.get(*places.get(read)?).cloned());
         found.collect::<Option<_>>().ok_or_else(|| self.fault("reads", "no answer"))
     }
+
     fn prove(&self, requests: &[ProofRequest]) -> Result<Vec<AccountProof>, DbError> {
         let made = |block: &str| answers::proof_calls(requests, PROOF_SLOTS_MAX, block);
         let answers = self.pinned(&made)?;
@@ -447,5 +449,13 @@ impl Source for Node {
         let header =
             |answer| Ok(self.header(&self.result(Some(answer), "eth_getBlockByNumber")?)?.1);
         answers.into_iter().map(header).collect()
+    }
+
+    fn transaction(&self, hash: B256) -> Result<PlacedTransaction, DbError> {
+        self.placed(hash)
+    }
+
+    fn prestate(&self, hash: B256) -> Result<Option<Prestate>, DbError> {
+        self.reached(hash)
     }
 }

@@ -2,14 +2,14 @@
 
 use std::sync::{Mutex, atomic::AtomicBool};
 
-use zvm_core::{B256, BlockId, ChainConfig, DbError, Header, SpecId, U256};
+use zvm_core::{B256, BlockId, DbError, Header};
 use zvm_state::{BlockRef, ForkConfig, ForkSource};
 
 use super::{Codes, Node, answers};
 use crate::{
     Origin, json,
     rpc::{Answer, Call, Client, Expected},
-    source::known_chains,
+    rules::spec_of,
 };
 
 impl Node {
@@ -160,47 +160,6 @@ fn agree(client: &Client, config: &ForkConfig, block: BlockId) -> Result<(), DbE
     Ok(())
 }
 
-/// The hard fork of a block: as somebody says, by the schedule of its chain, or by its header.
-fn spec_of(config: &ForkConfig, chain_id: u64, header: &Header) -> Result<SpecId, DbError> {
-    if let Some(spec) = config.spec {
-        return Ok(spec);
-    }
-    let known = known_chains();
-    let chain = match &config.chain {
-        Some(name) => {
-            let found = known.into_iter().find(|(known, _)| known == name);
-            let names = known_chains().map(|(name, _)| name).join(", ");
-            let unknown = || refused(config, &format!("chain={name}: expected one of {names}"));
-            Some(found.ok_or_else(unknown)?.1)
-        }
-        None => known.into_iter().map(|(_, chain)| chain).find(|chain| chain.chain_id == chain_id),
-    };
-    Ok(chain.map_or_else(|| by_shape(header), |chain| by_schedule(&chain, header)))
-}
-
-fn by_schedule(chain: &ChainConfig, header: &Header) -> SpecId {
-    // Total difficulties are not told any more, but no block after Paris has a difficulty.
-    let is_pos = chain.is_pos(U256::ZERO) || header.number > 0 && header.difficulty.is_zero();
-    chain.spec_at(header.number, header.timestamp, is_pos)
-}
-
-/// The last hard fork whose headers have these fields.
-fn by_shape(header: &Header) -> SpecId {
-    if header.requests_hash.is_some() {
-        SpecId::OSAKA
-    } else if header.parent_beacon_block_root.is_some() {
-        SpecId::CANCUN
-    } else if header.withdrawals_root.is_some() {
-        SpecId::SHANGHAI
-    } else if header.base_fee_per_gas.is_none() {
-        SpecId::BERLIN
-    } else if header.difficulty.is_zero() {
-        SpecId::PARIS
-    } else {
-        SpecId::LONDON
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use zvm_state::Endpoint;
@@ -211,31 +170,6 @@ mod tests {
         let config = format!("fork:http://localhost{text}").parse().unwrap();
         let zvm_state::DatabaseConfig::Fork(config) = config else { panic!("{config:?}") };
         *config
-    }
-
-    #[test]
-    fn the_hard_fork_follows_the_chain_or_the_header() {
-        let header = |number, timestamp, difficulty: u64| Header {
-            number,
-            timestamp,
-            difficulty: U256::from(difficulty),
-            ..Header::default()
-        };
-        for (text, chain_id, header, expected) in [
-            ("", 1, header(1, 1, 1), SpecId::FRONTIER),
-            ("", 1, header(12_965_000, 1_628_166_822, 1), SpecId::LONDON),
-            ("", 1, header(19_426_587, 1_710_338_135, 0), SpecId::CANCUN),
-            ("", 560_048, header(0, 0, 1), SpecId::CANCUN),
-            ("", 5, header(9, 9, 1), SpecId::BERLIN),
-            ("?spec=Istanbul", 1, header(1, 1, 1), SpecId::ISTANBUL),
-            ("?chain=mainnet", 1337, header(19_426_587, 1_710_338_135, 0), SpecId::CANCUN),
-        ] {
-            assert_eq!(spec_of(&config(text), chain_id, &header).unwrap(), expected, "{text}");
-        }
-        let cancun = Header { base_fee_per_gas: Some(1), ..header(9, 9, 0) };
-        assert_eq!(by_shape(&cancun), SpecId::PARIS);
-        let error = spec_of(&config("?chain=moon"), 1, &header(1, 1, 1)).unwrap_err().to_string();
-        assert!(error.contains("chain=moon: expected one of mainnet"), "{error}");
     }
 
     #[test]

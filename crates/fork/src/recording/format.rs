@@ -3,7 +3,7 @@
 //! | part | bytes |
 //! |---|---|
 //! | magic | 8: `zvmfork` and a zero byte |
-//! | version | 1, now `1` |
+//! | version | 1: `2` where the last part but one is there, otherwise `1` |
 //! | flags | 1: 1 = every answer was checked by a proof |
 //! | chain | number (varint) |
 //! | hard fork | its name (length as a varint, bytes); no bytes where it is not known |
@@ -14,6 +14,7 @@
 //! | codes | how many (varint); length (varint) and bytes; their hashes ascending |
 //! | hashes of blocks | how many (varint); number (varint) and hash (32), numbers ascending |
 //! | nodes of tries | how many (varint); length (varint) and bytes; their hashes ascending |
+//! | the next block | only in version 2, see [`next`](super::next) |
 //! | checksum | 32: keccak-256 of all before |
 //!
 //! An account is its address (20), one byte of flags (1 = there is one, 2 = it has code, 4 = it has
@@ -33,12 +34,16 @@ use zvm_core::{
     varint,
 };
 
-use super::Recording;
+use super::{Recording, next::NextBlock};
 use crate::{Origin, RemoteAccount};
 
-const MAGIC: &[u8; 8] = b"zvmfork\0";
-/// The version that this program writes, and the only one it reads.
-pub(super) const VERSION: u8 = 1;
+pub(super) const MAGIC: &[u8; 8] = b"zvmfork\0";
+/// The version of recordings without a next block: those before there were others.
+const VERSION: u8 = 1;
+/// The version of recordings with one.
+const VERSION_NEXT: u8 = 2;
+/// The last version that this program knows.
+pub(super) const VERSION_MAX: u8 = VERSION_NEXT;
 
 const IS_VERIFIED: u8 = 1;
 
@@ -56,7 +61,7 @@ pub enum RecordingError {
     Magic,
 
     /// They were written by a program with another format.
-    #[error("version {found}, expected {VERSION}")]
+    #[error("version {found}, expected up to {VERSION_MAX}")]
     Version {
         /// The version.
         found: u8,
@@ -75,10 +80,12 @@ pub enum RecordingError {
     #[error(transparent)]
     Form(#[from] CompactError),
 
-    /// The header is none.
-    #[error("header at byte {offset}: {error}")]
-    Header {
-        /// Where the header begins.
+    /// A header, a transaction or logs are none.
+    #[error("{what} at byte {offset}: {error}")]
+    Rlp {
+        /// What was expected.
+        what: &'static str,
+        /// Where it begins.
         offset: usize,
         /// What is wrong with it.
         error: RlpError,
@@ -91,7 +98,7 @@ impl Recording {
     pub fn encode(&self) -> Vec<u8> {
         let Origin { chain_id, block, header, spec, is_verified } = &self.origin;
         let mut out = MAGIC.to_vec();
-        out.push(VERSION);
+        out.push(if self.next.is_some() { VERSION_NEXT } else { VERSION });
         out.push(if *is_verified { IS_VERIFIED } else { 0 });
         varint::write(&mut out, *chain_id);
         write_bytes(&mut out, spec.map_or("", SpecId::name).as_bytes());
@@ -120,6 +127,7 @@ impl Recording {
         }
         varint::write(&mut out, self.nodes.len() as u64);
         self.nodes.iter().for_each(|(_, node)| write_bytes(&mut out, node));
+        self.next.iter().for_each(|next| next.write(&mut out));
         let checksum = keccak256(&out);
         out.extend_from_slice(checksum.as_slice());
         out
@@ -131,10 +139,11 @@ impl Recording {
     /// nor what is proven is checked here: see [`verify`](Self::verify).
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordingError> {
         let rest = bytes.strip_prefix(MAGIC).ok_or(RecordingError::Magic)?;
-        match rest.first() {
-            None | Some(&VERSION) => {}
+        let has_next = match rest.first() {
+            None | Some(&VERSION) => false,
+            Some(&VERSION_NEXT) => true,
             Some(&found) => return Err(RecordingError::Version { found }),
-        }
+        };
         let end = CompactError::End { offset: bytes.len(), expected: "a checksum" };
         let (body, checksum) = bytes.split_last_chunk::<32>().ok_or(end)?;
         let (found, expected) = (keccak256(body), B256::new(*checksum));
@@ -172,6 +181,9 @@ impl Recording {
             let (_, node) = read_hashed(&mut reader, "a node of a trie", &mut last)?;
             recording.nodes.insert(node);
         }
+        if has_next {
+            recording.next = Some(NextBlock::read(&mut reader)?);
+        }
         reader.finish()?;
         Ok(recording)
     }
@@ -194,7 +206,7 @@ fn read_origin(reader: &mut Reader<'_>) -> Result<Origin, RecordingError> {
     let hash = B256::new(reader.array("the hash of the block")?);
     let offset = reader.offset();
     let header = Header::decode(reader.bytes("a header")?)
-        .map_err(|error| RecordingError::Header { offset, error })?;
+        .map_err(|error| RecordingError::Rlp { what: "a header", offset, error })?;
     let block = BlockId { number: header.number, hash };
     Ok(Origin { chain_id, block, header, spec, is_verified: flags & IS_VERIFIED != 0 })
 }

@@ -2,6 +2,7 @@
 
 mod file;
 mod format;
+mod next;
 mod recorder;
 mod replay;
 #[cfg(test)]
@@ -13,7 +14,8 @@ use std::collections::{BTreeMap, btree_map::Entry};
 use zvm_core::{Address, B256, Bytes, KECCAK_EMPTY, U256, keccak256};
 use zvm_trie::NodeSet;
 
-use crate::{Found, Origin, Read, RemoteAccount};
+use crate::{Found, Origin, PlacedTransaction, Read, RemoteAccount};
+use next::NextBlock;
 
 pub use format::RecordingError;
 pub use recorder::Recorder;
@@ -34,6 +36,8 @@ pub struct Recording {
     block_hashes: BTreeMap<u64, B256>,
     /// Nodes of the state trie and of the tries of storage.
     nodes: NodeSet,
+    /// The block after the state, if a transaction of it was asked for.
+    next: Option<NextBlock>,
 }
 
 /// How much there is of each kind in a [`Recording`].
@@ -49,6 +53,8 @@ pub struct RecordingSize {
     pub block_hashes: usize,
     /// Nodes of tries.
     pub nodes: usize,
+    /// Transactions of the next block.
+    pub transactions: usize,
 }
 
 /// The same read with two answers.
@@ -113,6 +119,7 @@ impl Recording {
             code: BTreeMap::new(),
             block_hashes: BTreeMap::new(),
             nodes: NodeSet::default(),
+            next: None,
         }
     }
 
@@ -131,6 +138,7 @@ impl Recording {
             codes: self.code.len(),
             block_hashes: self.block_hashes.len(),
             nodes: self.nodes.len(),
+            transactions: self.next.as_ref().map_or(0, NextBlock::len),
         }
     }
 
@@ -208,6 +216,33 @@ impl Recording {
         self.nodes.insert(node);
     }
 
+    /// Adds a transaction with its block, if that block follows the state; otherwise it is passed
+    /// over.
+    ///
+    /// # Errors
+    ///
+    /// [`MergeError::Origin`] if another block is there already, or the same with another receipt.
+    pub fn insert_transaction(&mut self, placed: &PlacedTransaction) -> Result<(), MergeError> {
+        match placed.header().parent_hash == self.origin.block.hash {
+            true => self.insert_next(&NextBlock::of(placed)),
+            false => Ok(()),
+        }
+    }
+
+    /// The transaction with `hash`, if it was recorded. An error says why its block cannot be.
+    #[must_use]
+    pub fn transaction(&self, hash: B256) -> Option<Result<PlacedTransaction, String>> {
+        self.next.as_ref()?.transaction(hash)
+    }
+
+    fn insert_next(&mut self, next: &NextBlock) -> Result<(), MergeError> {
+        let number = next.header.number;
+        let mut known = self.next.clone().unwrap_or_else(|| next.clone());
+        known.merge(next).map_err(|what| MergeError::Origin { what, number })?;
+        self.next = Some(known);
+        Ok(())
+    }
+
     /// Nodes of tries.
     #[must_use]
     pub fn nodes(&self) -> &NodeSet {
@@ -260,6 +295,9 @@ impl Recording {
         self.code.extend(other.code.iter().map(|(hash, code)| (*hash, code.clone())));
         for (_, node) in other.nodes.iter() {
             self.nodes.insert(node.clone());
+        }
+        if let Some(next) = &other.next {
+            self.insert_next(next)?;
         }
         Ok(self)
     }

@@ -5,11 +5,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use zvm_core::{Address, Bytes, DbError, Header, U256};
+use zvm_core::{Address, B256, Bytes, DbError, Header, U256};
 use zvm_trie::AccountProof;
 
 use super::{Recording, RecordingSize};
-use crate::{Found, Origin, ProofRequest, Read, Source, proofs::prove_in_parts};
+use crate::{Found, Origin, PlacedTransaction, ProofRequest, Read, Source, proofs::prove_in_parts};
 
 /// Passes reads on and remembers the answers.
 ///
@@ -64,6 +64,14 @@ impl Recorder {
         Ok(recording)
     }
 
+    /// Adds a transaction of the block that follows, as if it had been asked for.
+    pub fn insert(&self, placed: &PlacedTransaction) -> Result<(), DbError> {
+        self.lock().insert_transaction(placed).map_err(|error| DbError::Remote {
+            endpoint: self.inner.name(),
+            what: error.to_string(),
+        })
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Recording> {
         // Every change of a recording is whole by itself.
         self.recording.lock().unwrap_or_else(PoisonError::into_inner)
@@ -113,6 +121,13 @@ impl Source for Recorder {
 
     fn headers(&self, numbers: &[u64]) -> Result<Vec<Header>, DbError> {
         self.inner.headers(numbers)
+    }
+
+    /// Records the transaction, with its block, if that follows the state.
+    fn transaction(&self, hash: B256) -> Result<PlacedTransaction, DbError> {
+        let placed = self.inner.transaction(hash)?;
+        self.insert(&placed)?;
+        Ok(placed)
     }
 }
 

@@ -4,12 +4,15 @@ use std::{path::Path, sync::Arc};
 
 use proptest::{collection, option, prelude::*, sample::Index};
 use zvm_core::{
-    AccountInfo, BlockId, DbError, EMPTY_ROOT, Header, SpecId, compact::CompactError, rlp::Rlp,
+    AccountInfo, BlockId, DbError, EMPTY_ROOT, Header, Log, SignedTransaction, SigningKey, SpecId,
+    UnsignedTransaction, compact::CompactError, rlp::Rlp,
 };
+
+use zvm_trie::ordered_root;
 
 use super::*;
 use crate::{
-    ProofRequest, Source,
+    ProofRequest, ReportedOutcome, Source,
     testing::{Answer, StoreNode, account, state},
 };
 
@@ -60,16 +63,37 @@ fn origin() -> impl Strategy<Value = Origin> {
     )
 }
 
+/// A transaction of the block after `parent`, which has `count`.
+fn placed(parent: B256, count: u64, index: usize, gas_used: u64) -> PlacedTransaction {
+    let key = SigningKey::new(&[7; 32]).unwrap();
+    let sign = |nonce| UnsignedTransaction { nonce, ..Default::default() }.sign(&key);
+    let transactions: Vec<_> = (0..count).map(sign).collect();
+    let encoded: Vec<_> = transactions.iter().map(SignedTransaction::encode_2718).collect();
+    let (number, transactions_root) = (9, ordered_root(&encoded));
+    let header = Header { number, parent_hash: parent, transactions_root, ..Header::default() };
+    let log = Log::new_unchecked(Address::ZERO, vec![parent], vec![1; index].into());
+    let succeeded = [None, Some(false), Some(true)][index % 3];
+    let outcome = ReportedOutcome { succeeded, gas_used, logs: vec![log; index] };
+    PlacedTransaction::new(header, transactions, index, outcome).unwrap()
+}
+
 fn recording() -> impl Strategy<Value = Recording> {
     let nodes = collection::vec(collection::vec(any::<u8>(), 0..60), 0..4);
-    (origin(), collection::vec(read(), 0..20), nodes).prop_map(|(origin, reads, nodes)| {
-        let mut recording = Recording::new(origin);
-        for (read, found) in reads {
-            recording.insert(read, &found).expect("one answer to each read");
-        }
-        nodes.into_iter().for_each(|node| recording.insert_node(node.into()));
-        recording
-    })
+    let next = collection::vec(0..4_usize, 0..3);
+    (origin(), collection::vec(read(), 0..20), nodes, next).prop_map(
+        |(origin, reads, nodes, next)| {
+            let parent = origin.block.hash;
+            let mut recording = Recording::new(origin);
+            for index in next {
+                recording.insert_transaction(&placed(parent, 4, index, 21_000)).expect("one block");
+            }
+            for (read, found) in reads {
+                recording.insert(read, &found).expect("one answer to each read");
+            }
+            nodes.into_iter().for_each(|node| recording.insert_node(node.into()));
+            recording
+        },
+    )
 }
 
 /// Puts the right checksum behind bytes.
@@ -167,6 +191,64 @@ proptest! {
         prop_assert_eq!(other.merge(&one), Ok(whole.clone()));
         prop_assert_eq!(whole.clone().merge(&whole), Ok(whole));
     }
+}
+
+#[test]
+fn transactions_of_the_next_block_are_recorded_and_of_no_other() {
+    let parent = B256::repeat_byte(1);
+    let block = BlockId { number: 8, hash: parent };
+    let origin = Origin {
+        chain_id: 1,
+        block,
+        header: Header { number: 8, ..Header::default() },
+        spec: None,
+        is_verified: false,
+    };
+    let with = |placed: &PlacedTransaction| {
+        let mut recording = Recording::new(origin.clone());
+        recording.insert_transaction(placed).map(|()| recording)
+    };
+    let (first, second) = (placed(parent, 3, 0, 5), placed(parent, 3, 2, 6));
+    let foreign = placed(B256::ZERO, 3, 1, 5);
+    let recording = with(&first).unwrap().merge(&with(&second).unwrap()).unwrap();
+    let recording = recording.merge(&with(&foreign).unwrap()).unwrap();
+    let replay = Replay::new(recording.clone(), Path::new("x.fork"));
+    for known in [&first, &second] {
+        assert_eq!(&replay.transaction(known.hash()).unwrap(), known);
+    }
+    // It is in the block, and nobody asked what came of it.
+    let error = replay.transaction(placed(parent, 3, 1, 5).hash()).unwrap_err();
+    assert!(error.to_string().contains("x.fork: not recorded: transaction 0x"), "{error}");
+    for (other, expected) in [
+        (placed(parent, 4, 0, 5), "two blocks for block 9"),
+        (placed(parent, 3, 0, 6), "two receipts for block 9"),
+    ] {
+        let error = recording.clone().merge(&with(&other).unwrap()).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    // Without one, it is what it was before there were any.
+    assert_eq!((Recording::new(origin).encode()[8], recording.encode()[8]), (1, 2));
+}
+
+#[test]
+fn a_next_block_that_cannot_be_is_no_proof_of_anything() {
+    let origin = StoreNode::new().origin().clone();
+    let good = placed(origin.block.hash, 3, 1, 5);
+    let mut recording = Recording::new(origin);
+    recording.insert_transaction(&good).unwrap();
+    recording.verify().unwrap();
+    // Bytes of a transaction are others: another root than that of the header.
+    let bytes = recording.encode();
+    let encoded = good.transactions()[0].encode_2718();
+    let at = bytes.windows(encoded.len()).position(|part| part == encoded).unwrap();
+    let mut altered = bytes[..bytes.len() - 32].to_vec();
+    altered[at + encoded.len() - 1] ^= 1;
+    let altered = Recording::decode(&sealed(altered)).unwrap();
+    let error = altered.verify().unwrap_err().to_string();
+    assert!(error.contains("block 9: its transactions have root"), "{error}");
+    let replay = Replay::new(altered, Path::new("x.fork"));
+    let error = replay.transaction(good.hash()).unwrap_err();
+    assert!(matches!(error, DbError::Corrupt { .. }), "{error:?}");
 }
 
 fn recorder() -> (Arc<StoreNode>, Recorder) {
@@ -346,9 +428,13 @@ fn damaged_files_are_named_with_what_is_wrong() {
         error.strip_prefix(&format!("{}: ", path.display())).unwrap().to_owned()
     };
     assert_eq!(error(b"{}"), r#"damaged: no recording: expected "zvmfork\0" at the beginning"#);
+    #[cfg(unix)]
+    assert!(
+        Recording::read(Path::new("/dev/zero")).unwrap_err().to_string().contains("no recording")
+    );
     let mut newer = bytes.clone();
-    newer[8] = 2;
-    assert_eq!(error(&newer), "format 2 is newer than format 1, the last this program knows");
+    newer[8] = 3;
+    assert_eq!(error(&newer), "format 3 is newer than format 2, the last this program knows");
     let mut flipped = bytes.clone();
     flipped[100] ^= 1;
     assert!(error(&flipped).starts_with("damaged: checksum 0x"));

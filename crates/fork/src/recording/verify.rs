@@ -53,6 +53,13 @@ pub enum VerifyError {
         /// The right answer.
         proven: String,
     },
+
+    /// The block of a recorded transaction is none, or not the next one.
+    #[error("{what}")]
+    Next {
+        /// What is wrong.
+        what: String,
+    },
 }
 
 impl Recording {
@@ -69,6 +76,9 @@ impl Recording {
         let (found, expected) = (origin.header.hash(), origin.block.hash);
         if found != expected {
             return Err(VerifyError::Header { found, expected });
+        }
+        if let Some(next) = &self.next {
+            next.verify(expected).map_err(|what| VerifyError::Next { what })?;
         }
         let mut proven = Proven::default();
         for (address, account) in &self.accounts {

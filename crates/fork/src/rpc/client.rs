@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -55,8 +55,9 @@ pub(crate) struct Client {
 struct Peer {
     target: Target,
     pace: Pace,
-    /// Whether it has been seen to serve what is expected; why not, otherwise.
-    check: OnceLock<Result<(), String>>,
+    /// Whether it has been seen to serve what is expected. That it does not may be over soon: of the
+    /// machines behind one address some lag behind.
+    is_checked: AtomicBool,
 }
 
 /// What every endpoint must serve.
@@ -90,7 +91,7 @@ impl Client {
                 token.as_ref().filter(|_| index == 0).map(|token| &***token),
             ),
             pace: Pace::new(config.rate),
-            check: OnceLock::new(),
+            is_checked: AtomicBool::new(false),
         };
         Ok(Self {
             agent: agent(config)?,
@@ -128,7 +129,7 @@ impl Client {
         // Set once, when a node is opened.
         let _ = self.expected.set(expected);
         if let Some(peer) = self.endpoints.get(self.current.load(Ordering::Relaxed)) {
-            let _ = peer.check.set(Ok(()));
+            peer.is_checked.store(true, Ordering::Relaxed);
         }
     }
 
@@ -147,39 +148,43 @@ impl Client {
     /// order.
     pub(crate) fn batch(&self, calls: &[Call]) -> Result<Vec<Answer>, RpcError> {
         let deadline = self.deadline();
-        let mut pilots = Vec::new();
-        let mut passengers = Vec::new();
-        for (index, call) in calls.iter().enumerate() {
-            match self.flights.board(call) {
-                Seat::Pilot(pilot) => pilots.push((index, pilot)),
-                Seat::Passenger(flight) => passengers.push((index, flight)),
-            }
-        }
-        let own: Vec<&Call> = pilots.iter().filter_map(|(index, _)| calls.get(*index)).collect();
         let mut answers: Vec<Option<Answer>> = vec![None; calls.len()];
-        let mut failed = None;
-        match self.run(&own, deadline, None) {
-            Ok(made) => {
-                for ((index, pilot), answer) in pilots.into_iter().zip(made) {
-                    pilot.land(Ok(answer.clone()));
-                    if let Some(place) = answers.get_mut(index) {
-                        *place = Some(answer);
-                    }
+        loop {
+            let mut pilots = Vec::new();
+            let mut passengers = Vec::new();
+            for ((place, answer), call) in answers.iter().enumerate().zip(calls) {
+                match answer.is_none().then(|| self.flights.board(call)) {
+                    Some(Seat::Pilot(pilot)) => pilots.push((place, pilot)),
+                    Some(Seat::Passenger(flight)) => passengers.push((place, flight)),
+                    None => {}
                 }
             }
-            Err(error) => {
-                pilots.into_iter().for_each(|(_, pilot)| pilot.land(Err(error.clone())));
-                failed = Some(error);
+            let own: Vec<_> = pilots.iter().filter_map(|(place, _)| calls.get(*place)).collect();
+            match self.run(&own, deadline, None) {
+                Ok(made) => {
+                    for ((place, pilot), answer) in pilots.into_iter().zip(made) {
+                        pilot.land(Ok(answer.clone()));
+                        put(&mut answers, place, answer);
+                    }
+                }
+                Err(error) => {
+                    pilots.into_iter().for_each(|(_, pilot)| pilot.land(Err(error.clone())));
+                    return Err(error);
+                }
             }
-        }
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        for (index, flight) in passengers {
-            let outcome = flight.wait(deadline);
-            let outcome = outcome.ok_or_else(|| self.error(self.name(), "no answer in time"))?;
-            if let Some(place) = answers.get_mut(index) {
-                *place = Some(outcome?);
+            let mut are_all_here = true;
+            for (place, flight) in passengers {
+                match flight.wait(deadline) {
+                    Some(outcome) => put(&mut answers, place, outcome?),
+                    None => are_all_here = false,
+                }
+            }
+            if are_all_here {
+                break;
+            }
+            // What somebody else makes takes long, so it is one's own from now on.
+            if Instant::now() >= deadline {
+                return Err(self.error(self.name(), "no answer in time"));
             }
         }
         answers
@@ -216,6 +221,8 @@ impl Client {
             (0..calls.len()).map(|index| Open { index, tries: 0, refusals: 0 }).collect();
         let mut rounds = 0;
         let mut turned = 0;
+        // How many in turn would have nothing of this client.
+        let mut denials = 0;
         while !open.is_empty() {
             let current = only.unwrap_or_else(|| self.current.load(Ordering::Relaxed));
             let Some(peer) = self.endpoints.get(current) else {
@@ -258,7 +265,8 @@ impl Client {
                 let what = format!("asks to wait {seconds} s, longer than there is time, after");
                 return give_up(&what);
             }
-            if matches!(weather.fault, Some(Fault::Denied(_))) && turned >= others {
+            denials = if matches!(weather.fault, Some(Fault::Denied(_))) { denials + 1 } else { 0 };
+            if denials >= others {
                 return give_up("refused after");
             }
             let wait = if needs_pause { backoff(rounds) } else { Duration::ZERO };
@@ -425,11 +433,11 @@ impl Client {
         self.batch.fetch_min(fewer.max(1), Ordering::Relaxed);
     }
 
-    /// Checks, once, that an endpoint serves the chain and block that the others do.
+    /// Checks, until it has been seen once, that an endpoint serves the chain and block that the others do.
     fn check(&self, peer: &Peer, deadline: Instant) -> Result<(), Fault> {
         let Some(expected) = self.expected.get() else { return Ok(()) };
-        if let Some(check) = peer.check.get() {
-            return check.clone().map_err(Fault::Denied);
+        if peer.is_checked.load(Ordering::Relaxed) {
+            return Ok(());
         }
         let by_hash = format!("\"{}\"", expected.block.hash);
         let calls =
@@ -446,15 +454,17 @@ impl Client {
         }
         let chain_id = answers.first().and_then(|id| json::quantity(id).ok());
         let hash = answers.get(1).and_then(|block| block_hash(block.get()));
-        let check = if chain_id != Some(expected.chain_id) {
+        if chain_id != Some(expected.chain_id) {
             let found = chain_id.map_or("no number".to_owned(), |id| id.to_string());
-            Err(format!("serves chain {found}, expected {}", expected.chain_id))
-        } else if hash != Some(expected.block.hash) {
-            Err(format!("has no block {} of hash {}", expected.block.number, expected.block.hash))
-        } else {
-            Ok(())
-        };
-        peer.check.get_or_init(|| check).clone().map_err(Fault::Denied)
+            let what = format!("serves chain {found}, expected {}", expected.chain_id);
+            return Err(Fault::Denied(what));
+        }
+        if hash != Some(expected.block.hash) {
+            let BlockId { number, hash } = expected.block;
+            return Err(Fault::Denied(format!("has no block {number} of hash {hash}")));
+        }
+        peer.is_checked.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     fn error(&self, endpoint: String, what: impl Into<String>) -> RpcError {
@@ -463,7 +473,11 @@ impl Client {
 }
 
 fn keep(answers: &mut [Option<Answer>], call: Open, answer: Answer) {
-    if let Some(place) = answers.get_mut(call.index) {
+    put(answers, call.index, answer);
+}
+
+fn put(answers: &mut [Option<Answer>], place: usize, answer: Answer) {
+    if let Some(place) = answers.get_mut(place) {
         *place = Some(answer);
     }
 }

@@ -1,25 +1,32 @@
-//! Equal calls at the same time are made once.
+//! Equal calls at the same time are made once, unless the first of them takes suspiciously long.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{Answer, Call, RpcError};
+
+/// How long a call may be under way before others make it themselves. A connection may hang while a
+/// new one would not, and whoever comes when the node is well again must not wait for the old one.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What came of a call.
 type Outcome = Result<Answer, RpcError>;
 
 /// The calls that somebody is making.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Flights {
     open: Mutex<HashMap<Call, Arc<Flight>>>,
+    patience: Duration,
 }
 
 /// A call under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Flight {
+    /// Until when others wait for it.
+    until: Instant,
     outcome: Mutex<Option<Outcome>>,
     landed: Condvar,
 }
@@ -39,16 +46,27 @@ pub(super) struct Pilot<'a> {
     flight: Arc<Flight>,
 }
 
+impl Default for Flights {
+    fn default() -> Self {
+        Self { open: Mutex::default(), patience: PATIENCE }
+    }
+}
+
 impl Flights {
     /// Joins whoever makes `call`, or begins it.
     pub(super) fn board(&self, call: &Call) -> Seat<'_> {
-        match lock(&self.open).entry(call.clone()) {
-            Entry::Occupied(flight) => Seat::Passenger(flight.get().clone()),
-            Entry::Vacant(none) => {
-                let flight = none.insert(Arc::default()).clone();
-                Seat::Pilot(Pilot { flights: self, call: call.clone(), flight })
-            }
+        let now = Instant::now();
+        let mut open = lock(&self.open);
+        let known = open.entry(call.clone());
+        if let Entry::Occupied(flight) = &known
+            && now < flight.get().until
+        {
+            return Seat::Passenger(flight.get().clone());
         }
+        let until = now + self.patience;
+        let flight = Arc::new(Flight { until, outcome: Mutex::default(), landed: Condvar::new() });
+        known.insert_entry(flight.clone());
+        Seat::Pilot(Pilot { flights: self, call: call.clone(), flight })
     }
 }
 
@@ -61,7 +79,12 @@ impl Pilot<'_> {
 
 impl Drop for Pilot<'_> {
     fn drop(&mut self) {
-        lock(&self.flights.open).remove(&self.call);
+        let mut open = lock(&self.flights.open);
+        // Another one may have begun since.
+        if open.get(&self.call).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
+            open.remove(&self.call);
+        }
+        drop(open);
         // Whoever makes a call may fail in ways of their own; others must not wait for ever.
         lock(&self.flight.outcome).get_or_insert_with(|| {
             let what = "the same call, made by another thread, was given up".to_owned();
@@ -72,8 +95,9 @@ impl Drop for Pilot<'_> {
 }
 
 impl Flight {
-    /// What came of it; `None` if nothing has before `deadline`.
+    /// What came of it; `None` if nothing has before `deadline`, or as long as others wait.
     pub(super) fn wait(&self, deadline: Instant) -> Option<Outcome> {
+        let deadline = deadline.min(self.until);
         let mut outcome = lock(&self.outcome);
         loop {
             if outcome.is_some() {
@@ -114,6 +138,20 @@ mod tests {
             assert_eq!(outcome.get(), "7");
         });
         assert!(matches!(flights.board(&call), Seat::Pilot(_)));
+    }
+
+    #[test]
+    fn a_call_that_takes_long_is_made_by_whoever_comes_next() {
+        let flights = Flights { patience: Duration::ZERO, ..Flights::default() };
+        let call = Call::new("a", &[]);
+        let Seat::Pilot(slow) = flights.board(&call) else { panic!("nobody else is here") };
+        let Seat::Pilot(next) = flights.board(&call) else { panic!("the first takes too long") };
+        // Nor does anybody wait for it who has joined it before.
+        assert!(slow.flight.wait(Instant::now() + Duration::from_secs(60)).is_none());
+        drop(slow);
+        assert!(lock(&flights.open).contains_key(&call), "the second one is under way");
+        drop(next);
+        assert!(lock(&flights.open).is_empty());
     }
 
     #[test]

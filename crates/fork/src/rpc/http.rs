@@ -1,12 +1,21 @@
 //! One HTTP request to one endpoint.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    fs::File,
+    io::Read,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use ureq::{Agent, Proxy, http::HeaderMap};
+use ureq::{
+    Agent, Proxy,
+    http::HeaderMap,
+    tls::{PemItem, RootCerts, TlsConfig, parse_pem},
+};
 use zeroize::Zeroizing;
 use zvm_core::DbError;
-use zvm_state::{Endpoint, ForkConfig};
+use zvm_state::{Endpoint, ForkConfig, disk::io_error};
 
 use super::{RESPONSE_BYTES_MAX, fault::Fault};
 
@@ -64,8 +73,15 @@ impl Target {
             400 | 500 if is_json(response.headers()) => {}
             _ => return Err(of_status(status, response.headers())),
         }
-        let read = response.body_mut().with_config().limit(RESPONSE_BYTES_MAX).read_to_vec();
-        read.map_err(|error| self.fault(&error))
+        let body = response.body_mut().with_config().limit(RESPONSE_BYTES_MAX).reader();
+        let mut bytes = Vec::new();
+        // That limit is for what comes over the wire, which may be compressed a thousand times.
+        let read = body.take(RESPONSE_BYTES_MAX + 1).read_to_end(&mut bytes);
+        read.map_err(|error| self.fault(&error.into()))?;
+        match bytes.len() as u64 > RESPONSE_BYTES_MAX {
+            true => Err(self.fault(&ureq::Error::BodyExceedsLimit(RESPONSE_BYTES_MAX))),
+            false => Ok(bytes),
+        }
     }
 
     fn fault(&self, error: &ureq::Error) -> Fault {
@@ -117,7 +133,38 @@ pub(super) fn agent(config: &ForkConfig) -> Result<Agent, DbError> {
         })?;
         builder = builder.proxy(Some(proxy));
     }
+    if let Some(path) = &config.ca_file {
+        builder = builder.tls_config(TlsConfig::builder().root_certs(authorities(path)?).build());
+    }
     Ok(builder.build().new_agent())
+}
+
+/// Longest file of certificates. All that Mozilla trusts are a quarter of that.
+const AUTHORITIES_BYTES_MAX: u64 = 1 << 20;
+
+/// Who may vouch for endpoints, out of a file in the form PEM.
+fn authorities(path: &Path) -> Result<RootCerts, DbError> {
+    let fault = || io_error("read the certificates", path);
+    let wrong = || DbError::Config {
+        config: format!("ca-file={}", path.display()),
+        what: "expected certificates in the form PEM".to_owned(),
+    };
+    let mut pem = Vec::new();
+    let file = File::open(path).map_err(fault())?;
+    file.take(AUTHORITIES_BYTES_MAX + 1).read_to_end(&mut pem).map_err(fault())?;
+    if pem.len() as u64 > AUTHORITIES_BYTES_MAX {
+        return Err(wrong());
+    }
+    let mut certificates = Vec::new();
+    for item in parse_pem(&pem) {
+        if let PemItem::Certificate(certificate) = item.map_err(|_| wrong())? {
+            certificates.push(certificate);
+        }
+    }
+    match certificates.is_empty() {
+        true => Err(wrong()),
+        false => Ok(RootCerts::new_with_certs(&certificates)),
+    }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

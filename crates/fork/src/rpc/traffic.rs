@@ -46,6 +46,19 @@ impl Traffic {
         self.retries.load(Ordering::Relaxed)
     }
 
+    /// Counts what `other` has counted, too.
+    pub fn add(&self, other: &Self) {
+        for (own, other) in [
+            (&self.requests, other.requests()),
+            (&self.calls, other.calls()),
+            (&self.sent, other.bytes_sent()),
+            (&self.received, other.bytes_received()),
+            (&self.retries, other.retries()),
+        ] {
+            own.fetch_add(other, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn count_request(&self, calls: usize, bytes: usize) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.calls.fetch_add(calls as u64, Ordering::Relaxed);

@@ -12,7 +12,7 @@ use zvm_core::{Address, B256, DbError, EMPTY_ROOT, Header, U256, address};
 use zvm_trie::AccountProof;
 
 use crate::{
-    Found, Origin, ProofRequest, Read, RemoteAccount, Source,
+    Found, Origin, PlacedTransaction, ProofRequest, Read, RemoteAccount, Source,
     proofs::{check_account, check_code, check_slot, prove_in_parts},
 };
 
@@ -216,6 +216,12 @@ impl Source for Verified {
 
     fn headers(&self, numbers: &[u64]) -> Result<Vec<Header>, DbError> {
         self.inner.headers(numbers)
+    }
+
+    /// The block has what its header says, and the header is known by its hash. Nobody proves that
+    /// the block is one of the chain, unless it is followed by the one whose hash is believed.
+    fn transaction(&self, hash: B256) -> Result<PlacedTransaction, DbError> {
+        self.inner.transaction(hash)
     }
 }
 

@@ -1,10 +1,13 @@
 //! Every trouble of the proxy: what is read is right, or it is a clear error in time.
 
 use std::{
+    io::Write,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
+use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 use zvm_core::{Database, DbError};
 use zvm_fork::Read;
@@ -88,6 +91,31 @@ fn a_trouble_that_stays_is_an_error_in_time_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_request_that_hangs_holds_up_nobody_else() {
+    let Some(anvil) = anvil() else { return };
+    let proxy = Proxy::start(&anvil.url);
+    let db = fork(&proxy.url, "?timeout=600s&retries=0");
+    let in_flight = |expected: u64| {
+        while proxy.in_flight() != expected {
+            thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let source = db.source().clone();
+    let read = Read::Slot(CONTRACT, word(3));
+    proxy.next([Trouble::Stick]);
+    // It gives its first try 300 s, and is left to itself.
+    let hanging = thread::spawn(move || source.fetch(&[read]));
+    in_flight(1);
+    // The node is well again for whoever asks now: the same and something else.
+    check(&db).unwrap();
+    assert!(!hanging.is_finished());
+    in_flight(1);
+    // Nor does the first one need the answer any more: it goes with its connection.
+    drop(proxy);
+    let _ = hanging.join().unwrap();
+}
+
+#[test]
 fn opening_while_the_node_limits_waits_and_then_works() {
     let Some(anvil) = anvil() else { return };
     let proxy = Proxy::start(&anvil.url);
@@ -106,6 +134,28 @@ fn a_wait_that_is_longer_than_there_is_time_is_named() {
     assert!(error.to_string().contains("asks to wait 3600 s"), "{error}");
     proxy.calm();
     check(&fork(&proxy.url, "")).unwrap();
+}
+
+#[test]
+fn whoever_is_not_let_in_does_not_knock_again() {
+    let Some(anvil) = anvil() else { return };
+    let proxy = Proxy::start(&anvil.url);
+    proxy.always(Trouble::Status(403));
+    let refused = |more: &str| {
+        let before = proxy.requests();
+        let error = zvm_fork::open(&config(&proxy.url, more)).map(|_| ()).unwrap_err().to_string();
+        (error, proxy.requests() - before)
+    };
+    let (error, requests) = refused("");
+    assert!(error.contains("HTTP status 403; refused after 1 tries"), "{error}");
+    assert_eq!(requests, 1);
+    // Somebody else may be friendlier.
+    let other = Proxy::start(&anvil.url);
+    check(&fork(&proxy.url, &format!("?endpoints={}", other.url))).unwrap();
+    other.always(Trouble::Status(401));
+    let (error, requests) = refused(&format!("?endpoints={}", other.url));
+    assert!(error.contains("refused after 2 tries"), "{error}");
+    assert_eq!(requests, 1);
 }
 
 #[test]
@@ -173,4 +223,23 @@ fn in_a_storm_nothing_wrong_is_read() {
     check(&db).unwrap();
     drop(db);
     check(&fork(&proxy.url, &format!("{more}&offline"))).unwrap();
+}
+
+#[test]
+fn an_answer_that_unpacks_to_too_much_is_refused() {
+    let Some(anvil) = anvil() else { return };
+    let proxy = Proxy::start(&anvil.url);
+    let db = fork(&proxy.url, "?timeout=60s&retries=0");
+    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+    let spaces = vec![b' '; 1 << 20];
+    for _ in 0..=zvm_fork::RESPONSE_BYTES_MAX >> 20 {
+        packed.write_all(&spaces).unwrap();
+    }
+    let packed = packed.finish().unwrap();
+    assert!(packed.len() < 1 << 20);
+    proxy.always(Trouble::Gzip(packed.into()));
+    let error = db.storage(CONTRACT, word(3)).unwrap_err().to_string();
+    assert!(error.contains("an answer of more than 67108864 bytes"), "{error}");
+    proxy.calm();
+    check(&db).unwrap();
 }

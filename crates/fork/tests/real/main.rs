@@ -1,11 +1,13 @@
 //! Forks of a real node, anvil, with a proxy before it that makes trouble.
 
+mod alterations;
 mod compliance;
 mod faults;
 mod node;
 mod open;
 #[path = "../support/mod.rs"]
 mod support;
+mod ways;
 
 use support::Anvil;
 use zvm_core::{Address, Bytes, Database, U256, keccak256};

@@ -1,10 +1,11 @@
 //! Opening: who is asked, what is shown to them, and what is known without asking.
 
-use zvm_core::Database;
+use zvm_core::{Database, StateBackend, U256};
 
 use crate::{
-    anvil, check, config, fork, opened,
+    CONTRACT, SLOTS, anvil, check, config, fork, held, opened,
     support::{Anvil, Proxy, Trouble},
+    word,
 };
 
 #[test]
@@ -93,6 +94,22 @@ fn what_is_in_the_cache_is_not_asked_again() {
 }
 
 #[test]
+fn what_others_may_have_said_is_not_taken_for_the_word_of_one() {
+    let Some(anvil) = anvil() else { return };
+    let (proxy, other) = (Proxy::start(&anvil.url), Proxy::start(&anvil.url));
+    let folder = tempfile::tempdir().unwrap();
+    let hash = fork(&proxy.url, "").origin().block.hash;
+    let alone = format!("@{hash}?cache={}", folder.path().display());
+    let both = format!("{alone}&endpoints={}", other.url);
+    check(&fork(&proxy.url, &both)).unwrap();
+    let before = proxy.requests();
+    check(&fork(&proxy.url, &both)).unwrap();
+    assert_eq!(proxy.requests(), before);
+    check(&fork(&proxy.url, &alone)).unwrap();
+    assert!(proxy.requests() > before);
+}
+
+#[test]
 fn offline_only_the_cache_is_read() {
     let Some(anvil) = anvil() else { return };
     let folder = tempfile::tempdir().unwrap();
@@ -103,4 +120,33 @@ fn offline_only_the_cache_is_read() {
     check(&db).unwrap();
     let error = db.storage(crate::ALICE, crate::word(1)).unwrap_err().to_string();
     assert!(error.contains("offline") && error.contains("slot 0x1 of 0xA1"), "{error}");
+}
+
+#[test]
+fn a_root_that_was_worked_out_is_worked_out_again_without_the_node() {
+    let Some(anvil) = anvil() else { return };
+    let proxy = Proxy::start(&anvil.url);
+    let folder = tempfile::tempdir().unwrap();
+    let hash = fork(&proxy.url, "").origin().block.hash;
+    for verify in ["", "&verify"] {
+        let more = format!("@{hash}?cache={}{verify}", folder.path().display());
+        let root = |more: &str| {
+            let mut db = fork(&proxy.url, more);
+            let removed = db.batch().set_storage(CONTRACT, word(3), U256::ZERO);
+            removed.set_storage(CONTRACT, word(4), word(7)).commit().unwrap();
+            check_but(&db, &[3, 4]);
+            db.state_root().unwrap()
+        };
+        let first = root(&more);
+        let before = proxy.requests();
+        assert_eq!((root(&more), proxy.requests()), (first, before));
+        assert_eq!(root(&format!("{more}&offline")), first);
+    }
+}
+
+/// Reads what is known of the node, but for some slots.
+fn check_but(db: &dyn Database, slots: &[u64]) {
+    for slot in (0..SLOTS).filter(|slot| !slots.contains(slot)) {
+        assert_eq!(db.storage(CONTRACT, word(slot)).unwrap(), held(slot), "slot {slot}");
+    }
 }

@@ -25,6 +25,8 @@ pub(crate) enum Trouble {
     Drop,
     /// No answer until the proxy is calm again, and then the connection ends.
     Hang,
+    /// No answer until the proxy is dropped, whatever becomes of other requests.
+    Stick,
     /// 429, with `Retry-After` in seconds if there are any.
     Limit(Option<u64>),
     /// A status without more.
@@ -51,6 +53,8 @@ pub(crate) enum Trouble {
     BatchLimit(usize),
     /// Batches are refused with status 400.
     NoBatches,
+    /// This, gzipped, in place of the answer.
+    Gzip(Arc<[u8]>),
     /// Whatever this does to the answer to one call: method, parameters, result.
     Change(Arc<Change>),
 }
@@ -134,6 +138,11 @@ impl Proxy {
         self.shared.calls.load(Ordering::Relaxed)
     }
 
+    /// Requests without an answer so far.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.shared.in_flight.load(Ordering::Relaxed)
+    }
+
     /// The most requests there were at the same time.
     pub(crate) fn most_in_flight(&self) -> u64 {
         self.shared.most_in_flight.load(Ordering::Relaxed)
@@ -207,6 +216,12 @@ impl Shared {
                 drop(self.woken.wait_while(always, hangs).ok()?);
                 return None;
             }
+            Trouble::Stick => {
+                let always = self.always.lock().ok()?;
+                let sticks = |_: &mut Trouble| !self.ends.load(Ordering::Relaxed);
+                drop(self.woken.wait_while(always, sticks).ok()?);
+                return None;
+            }
             Trouble::Limit(None) => return respond(connection, 429, &[], b"slow down"),
             Trouble::Limit(Some(seconds)) => {
                 let header = format!("Retry-After: {seconds}\r\n");
@@ -214,6 +229,10 @@ impl Shared {
             }
             Trouble::Status(status) => return respond(connection, *status, &[], b""),
             Trouble::Html => return respond(connection, 200, &[], b"<html>Bad gateway</html>"),
+            Trouble::Gzip(body) => {
+                let headers = b"Content-Encoding: gzip\r\nContent-Type: application/json\r\n";
+                return respond(connection, 200, headers, body);
+            }
             Trouble::BatchLimit(most) if calls > *most => {
                 let error = json!({"code": -32600, "message": "batch too large"});
                 let reply = json!({"jsonrpc": "2.0", "id": null, "error": error});

@@ -55,7 +55,9 @@ impl Incoming {
         patience: Duration,
         listener: Listener,
     ) -> Self {
-        Self { socket, permits: Arc::new(Semaphore::new(connections_max)), patience, listener }
+        // More than there can be are as many as there can be.
+        let permits = Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS));
+        Self { socket, permits: Arc::new(permits), patience, listener }
     }
 }
 

@@ -59,7 +59,7 @@ impl Shared {
             limits,
             listener,
             life,
-            running: Arc::new(Semaphore::new(limits.running)),
+            running: Arc::new(Semaphore::new(limits.running.min(Semaphore::MAX_PERMITS))),
             closing,
         })
     }

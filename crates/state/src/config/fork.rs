@@ -51,6 +51,8 @@ pub struct ForkConfig {
     pub token: Option<SecretSource>,
     /// The proxy to go through, in place of the environment's.
     pub proxy: Option<Endpoint>,
+    /// Certificates of whoever may vouch for nodes, in place of those that are built in.
+    pub ca_file: Option<PathBuf>,
     /// What the client calls itself.
     pub user_agent: Option<String>,
 }
@@ -95,8 +97,8 @@ pub enum BlockRef {
 }
 
 const OPTIONS: &str = "verify, hash, quorum, endpoints, timeout, retries, rate, batch, parallel, \
-                       cache, cache-size, offline, chain, spec, token-file, token-env, proxy or \
-                       user-agent";
+                       cache, cache-size, offline, chain, spec, token-file, token-env, proxy, \
+                       ca-file or user-agent";
 
 impl ForkConfig {
     /// Total time of a read unless told otherwise.
@@ -126,6 +128,7 @@ impl ForkConfig {
             spec: None,
             token: None,
             proxy: None,
+            ca_file: None,
             user_agent: None,
         }
     }
@@ -141,17 +144,26 @@ impl ForkConfig {
         let by_block =
             place.rsplit_once('@').and_then(|(url, block)| Some((url, block.parse().ok()?)));
         let (url, block) = by_block.unwrap_or((place, BlockRef::Latest));
+        let endpoint = Self::endpoint(url)?;
+        Ok(Self::new(ForkSource::Node(endpoint), block))
+    }
+
+    /// The address of a node, without a block.
+    pub(super) fn endpoint(url: &str) -> Result<Endpoint, String> {
         let endpoint = Endpoint::new(url).map_err(|what| format!("expected {what}"))?;
         // In user information an @ belongs to the address; behind it there can only be a block.
-        let behind = url.splitn(4, '/').nth(3).unwrap_or_default();
-        if behind.contains('@') {
-            return Err(
-                "behind @: expected the number or hash of a block, latest, safe, finalized \
-                        or earliest; an @ in a path is written %40"
-                    .to_owned(),
-            );
+        let mut parts = url.splitn(4, '/').skip(2);
+        let (authority, path) =
+            (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let user = authority.rsplit_once('@').map(|(user, _)| user);
+        match path.contains('@') || user.is_some_and(is_host_and_port) {
+            false => Ok(endpoint),
+            true => {
+                Err("behind @: expected the number or hash of a block, latest, safe, finalized \
+                         or earliest; an @ in a path is written %40"
+                    .to_owned())
+            }
         }
-        Ok(Self::new(ForkSource::Node(endpoint), block))
     }
 
     /// Reads one option. The value has no escapes any more.
@@ -220,6 +232,7 @@ impl ForkConfig {
                 return Err(OptionFault::Name(what.to_owned()));
             }
             "proxy" => self.proxy = Some(Endpoint::new(given()?).map_err(expected)?),
+            "ca-file" => self.ca_file = Some(given()?.into()),
             "user-agent" => self.user_agent = Some(given()?.to_owned()),
             _ => return Err(OptionFault::Name(format!("no such option; expected {OPTIONS}"))),
         }
@@ -268,6 +281,9 @@ impl ForkConfig {
         if let Some(proxy) = &self.proxy {
             option(true, "proxy", &|| proxy.text(is_whole));
         }
+        if let Some(path) = &self.ca_file {
+            option(true, "ca-file", &|| escape(&path.to_string_lossy()));
+        }
         if let Some(user_agent) = &self.user_agent {
             option(true, "user-agent", &|| escape(user_agent));
         }
@@ -293,6 +309,15 @@ impl ForkConfig {
             false => format!("{place}?{}", options.join("&")),
         }
     }
+}
+
+/// Whether what stands where a user and password may is rather a host with its port, and what follows a
+/// mistyped block.
+fn is_host_and_port(user: &str) -> bool {
+    user.rsplit_once(':').is_some_and(|(host, port)| {
+        let is_host = host == "localhost" || host.contains('.') || host.starts_with('[');
+        is_host && port.parse::<u16>().is_ok()
+    })
 }
 
 impl fmt::Display for BlockRef {

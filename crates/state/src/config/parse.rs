@@ -10,7 +10,7 @@ use super::{
 use crate::{CacheLimits, kv::Durability};
 
 /// Most caches over each other. One is useful.
-const CACHES_MAX: usize = 8;
+pub(super) const CACHES_MAX: usize = 8;
 
 /// Most entries of a cache. Its table of keys must not outgrow what can be addressed.
 pub(super) const ENTRIES_MAX: usize = 1 << 32;
