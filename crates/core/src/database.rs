@@ -282,6 +282,21 @@ pub enum DbError {
         known: u32,
     },
 
+    /// The store was written by a program so old that this one cannot read it. It was left as it is.
+    #[error(
+        "{}: format {found} is older than format {known}, the only one this program knows; dump the \
+         state with the program that wrote it, and load the dump",
+        path.display()
+    )]
+    OlderFormat {
+        /// File or folder.
+        path: PathBuf,
+        /// The format version of the store.
+        found: u32,
+        /// The version this program can read.
+        known: u32,
+    },
+
     /// The store was opened to be read only.
     #[error("{}: open for reading only", path.display())]
     ReadOnly {

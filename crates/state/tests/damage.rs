@@ -130,23 +130,29 @@ proptest! {
 }
 
 #[test]
-fn a_newer_format_is_refused_and_left_alone() {
+fn a_newer_or_older_format_is_refused_and_left_alone() {
     let (folder, file, ..) = closed_store();
-    let newer = FileDb::open(folder.path()).unwrap().stat().unwrap().format + 1;
-    let meta = redb::TableDefinition::<&[u8], &[u8]>::new("meta");
-    let database = redb::Database::open(&file).unwrap();
-    let transaction = database.begin_write().unwrap();
-    let (key, value) = (b"format".as_slice(), newer.to_be_bytes());
-    transaction.open_table(meta).unwrap().insert(key, value.as_slice()).unwrap();
-    transaction.commit().unwrap();
-    drop(database);
-
-    let bytes = fs::read(&file).unwrap();
-    let refusal = refusal(folder.path());
+    let format = FileDb::open(folder.path()).unwrap().stat().unwrap().format;
+    let refusal_of = |other: u32| {
+        let meta = redb::TableDefinition::<&[u8], &[u8]>::new("meta");
+        let database = redb::Database::open(&file).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let (key, value) = (b"format".as_slice(), other.to_be_bytes());
+        transaction.open_table(meta).unwrap().insert(key, value.as_slice()).unwrap();
+        transaction.commit().unwrap();
+        drop(database);
+        let bytes = fs::read(&file).unwrap();
+        let refusal = refusal(folder.path());
+        assert!(fs::read(&file).unwrap() == bytes);
+        refusal
+    };
+    let (newer, older) = (format + 1, format - 1);
     assert!(
-        matches!(refusal, DbError::NewerFormat { found, known, .. } if found == newer && known == newer - 1)
+        matches!(refusal_of(newer), DbError::NewerFormat { found, known, .. } if (found, known) == (newer, format))
     );
-    assert!(fs::read(&file).unwrap() == bytes);
+    assert!(
+        matches!(refusal_of(older), DbError::OlderFormat { found, known, .. } if (found, known) == (older, format))
+    );
 }
 
 #[test]
@@ -161,7 +167,7 @@ fn a_damaged_record_says_where_it_is() {
     let (folder, file, ..) = closed_store();
     // So long after its block, a record is in its table and nowhere else.
     let mut db = FileDb::open(folder.path()).unwrap();
-    for _ in 0..70 {
+    for _ in 0..130 {
         db.batch().commit().unwrap();
     }
     drop(db);
@@ -187,7 +193,7 @@ fn a_damaged_record_says_where_it_is() {
         assert!(error.contains("state.redb"), "{error}");
         assert!(error.contains(&format!("accounts {key}: checksum")), "{error}");
     }
-    assert_eq!((db.head().unwrap().number, db.state_root().unwrap()), (72, root));
+    assert_eq!((db.head().unwrap().number, db.state_root().unwrap()), (132, root));
 }
 
 #[test]

@@ -73,12 +73,14 @@ pub(super) fn vet(kv: &dyn KvReader) -> Result<(), DbError> {
         .map_err(|_| corrupt(kv, format!("meta format: {} bytes, expected 4", format.len())))?;
     match found {
         FORMAT_VERSION => Ok(()),
-        newer if newer > FORMAT_VERSION => Err(DbError::NewerFormat {
-            path: kv.path().to_owned(),
-            found: newer,
-            known: FORMAT_VERSION,
-        }),
-        older => Err(corrupt(kv, format!("meta format: {older}, expected {FORMAT_VERSION}"))),
+        0 => Err(corrupt(kv, format!("meta format: 0, expected {FORMAT_VERSION}"))),
+        found => {
+            let (path, known) = (kv.path().to_owned(), FORMAT_VERSION);
+            Err(match found > FORMAT_VERSION {
+                true => DbError::NewerFormat { path, found, known },
+                false => DbError::OlderFormat { path, found, known },
+            })
+        }
     }
 }
 
