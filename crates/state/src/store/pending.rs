@@ -20,7 +20,7 @@ use super::{
     keys::{Kind, SlotKey, change_key},
     read::{corrupt_at, open, put},
     record::{AccountRecord, SlotRecord, seal},
-    waiting::{self, Slices, Waiting, slice_of},
+    waiting::{self, Sealed, Slices, Waiting, slice_of},
 };
 use crate::kv::{Entries, Entry, KeyRange, KvReader, Order, Table, Visit, WriteBatch};
 
@@ -38,9 +38,6 @@ pub(super) struct Pending {
     accounts: Slices<{ size_of::<B256>() }>,
     storage: Slices<{ size_of::<SlotKey>() }>,
 }
-
-/// A sealed record; `None` deletes.
-type Sealed = Option<Box<[u8]>>;
 
 /// What a block changes.
 #[derive(Debug, Default)]

@@ -4,7 +4,10 @@ use std::{array, collections::BTreeMap, mem, ops::Bound};
 
 use super::index::SLICES;
 
-/// A key and its sealed record; `None` deletes.
+/// A sealed record; `None` deletes.
+pub(super) type Sealed = Option<Box<[u8]>>;
+
+/// A key and its sealed record.
 pub(super) type Entry<'a> = (&'a [u8], Option<&'a [u8]>);
 
 /// Records one after the other.
@@ -31,7 +34,7 @@ pub(super) trait Waiting {
 /// take longer than everything else it does.
 #[derive(Debug)]
 pub(super) struct Slices<const N: usize> {
-    slices: [BTreeMap<[u8; N], Option<Box<[u8]>>>; SLICES as usize],
+    slices: [BTreeMap<[u8; N], Sealed>; SLICES as usize],
     bytes: usize,
 }
 
@@ -47,7 +50,7 @@ impl<const N: usize> Slices<N> {
         self.bytes
     }
 
-    pub(super) fn set(&mut self, key: [u8; N], record: Option<Box<[u8]>>) {
+    pub(super) fn set(&mut self, key: [u8; N], record: Sealed) {
         self.bytes += bytes::<N>(&record);
         if let Some(before) = self.slices[slice_of(&key)].insert(key, record) {
             self.bytes = self.bytes.saturating_sub(bytes::<N>(&before));
@@ -87,11 +90,11 @@ pub(super) fn slice_of(key: &[u8]) -> usize {
     usize::from(key.first().copied().unwrap_or_default()) * SLICES as usize / 256
 }
 
-fn entry<'a, const N: usize>((key, record): (&'a [u8; N], &'a Option<Box<[u8]>>)) -> Entry<'a> {
+fn entry<'a, const N: usize>((key, record): (&'a [u8; N], &'a Sealed)) -> Entry<'a> {
     (key, record.as_deref())
 }
 
 /// Bytes of a record beside its value, roughly: nodes of the map are two thirds full.
-fn bytes<const N: usize>(record: &Option<Box<[u8]>>) -> usize {
+fn bytes<const N: usize>(record: &Sealed) -> usize {
     (N + 16) * 3 / 2 + record.as_ref().map_or(0, |record| record.len() + 8)
 }
