@@ -356,3 +356,82 @@ impl Iterator for Merged<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::btree_map, option, prelude::*};
+
+    use super::*;
+    use crate::kv::MemoryTables;
+
+    /// Few keys, in few slices, so that what is stored and what waits meet.
+    fn key() -> impl Strategy<Value = B256> {
+        let first = prop_oneof![Just(0_u8), Just(1), Just(2), Just(0xfe), Just(0xff)];
+        (first, 0..3_u8, prop_oneof![Just(0_u8), Just(0xff)]).prop_map(|(first, second, rest)| {
+            let mut key = B256::repeat_byte(rest);
+            (key[0], key[1]) = (first, second);
+            key
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_store_reads_as_if_what_waits_were_in_its_tables(
+            stored in btree_map(key(), any::<u8>(), 0..12),
+            waits in btree_map(key(), option::of(any::<u8>()), 0..12),
+            prefix in prop_oneof![Just(Vec::new()), key().prop_map(|key| key[..2].to_vec())],
+            ends in (option::of(key()), key(), key()),
+            most in 1..5_usize,
+        ) {
+            let (mut below, mut expected) = (MemoryTables::default(), MemoryTables::default());
+            for (key, value) in &stored {
+                let mut batch = WriteBatch::new();
+                batch.put(Table::Accounts, key.as_slice(), &[*value]);
+                below.write(batch.clone());
+                expected.write(batch);
+            }
+            let mut pending = Pending::default();
+            for (key, value) in &waits {
+                let record: Sealed = value.map(|value| [value].into());
+                let mut batch = WriteBatch::new();
+                stage_record(Table::Accounts, key.as_slice(), record.as_deref(), &mut batch);
+                expected.write(batch);
+                pending.accounts.set(key.0, record);
+            }
+            let layered = Layered { kv: &below, pending: &pending };
+            let keys: Vec<&[u8]> = stored.keys().chain(waits.keys()).map(B256::as_slice).collect();
+            prop_assert_eq!(
+                layered.multi_get(Table::Accounts, &keys).unwrap(),
+                expected.multi_get(Table::Accounts, &keys).unwrap()
+            );
+            for key in keys {
+                prop_assert_eq!(
+                    layered.get(Table::Accounts, key).unwrap(),
+                    expected.get(Table::Accounts, key).unwrap()
+                );
+            }
+            let (from, first, last) = ends;
+            for order in [Order::Forward, Order::Reverse] {
+                let all = |kv: &dyn KvReader| {
+                    let from = from.as_ref().map(B256::as_slice);
+                    let entries = kv.iter(Table::Accounts, &prefix, from, order).unwrap();
+                    entries.map(Result::unwrap).collect::<Vec<_>>()
+                };
+                prop_assert_eq!(all(&layered), all(&expected));
+            }
+            let seen = |kv: &dyn KvReader| {
+                let mut seen = Vec::new();
+                kv.visit(Table::Accounts, first.as_slice(), last.as_slice(), &mut |key, value| {
+                    seen.push((key.to_vec(), value.to_vec()));
+                    Ok(match seen.len() < most {
+                        true => ControlFlow::Continue(()),
+                        false => ControlFlow::Break(()),
+                    })
+                })
+                .unwrap();
+                seen
+            };
+            prop_assert_eq!(seen(&layered), seen(&expected));
+        }
+    }
+}
