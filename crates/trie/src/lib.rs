@@ -42,7 +42,9 @@
 //!     std::mem::swap(&mut a, &mut b);
 //! }
 //! let put = |key| Change { key, existed: false, value: Some(b"value") };
-//! let after = update(&EmptyTrie, &[put(a), put(b)], UpdateOptions::ACCOUNTS)?;
+//! // A store may do without records of subtrees so small that they are quickly built again.
+//! let options = UpdateOptions { small_max: 0, ..UpdateOptions::ACCOUNTS };
+//! let after = update(&EmptyTrie, &[put(a), put(b)], options)?;
 //! assert_eq!(after.root, trie_root([(a, "value"), (b, "value")]));
 //! assert_eq!(after.branches.len(), 1);
 //! # Ok::<(), zvm_core::DbError>(())

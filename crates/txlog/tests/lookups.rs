@@ -184,13 +184,13 @@ fn states_between_transactions_are_those_of_one_diff_after_another() {
 fn diffs_of_transactions_are_kept_as_long_as_the_state() {
     let folder = tempfile::tempdir().unwrap();
     let options = FileOptions {
-        history: Some(History::Blocks(80)),
+        history: Some(History::Blocks(140)),
         durability: zvm_state::kv::Durability::Buffered,
         ..FileOptions::default()
     };
     let store = FileDb::open_with(folder.path().join("store"), options).unwrap();
     let mut chain = Chain::new(store, Blocks::default());
-    chain.grow(300);
+    chain.grow(360);
     let floor = chain.store.floor();
     assert_eq!(floor, 220);
     let log = chain.log();
@@ -203,10 +203,10 @@ fn diffs_of_transactions_are_kept_as_long_as_the_state() {
     );
     assert_eq!(log.tx_diff(190, 0).unwrap(), None);
     let verified = log.verify(&[], Senders::Trust, &mut |_| {}).unwrap();
-    assert_eq!(verified.blocks, 301);
+    assert_eq!(verified.blocks, 361);
     // And going back as far as that leads to the same indexes.
     chain.back(floor);
-    chain.grow(330);
+    chain.grow(390);
     chain.check();
     chain.log().verify(&[], Senders::Trust, &mut |_| {}).unwrap();
 }

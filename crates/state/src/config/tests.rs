@@ -188,7 +188,7 @@ fn tables_mean_what_strings_mean() {
         ("kind = 'file'\npath = './state'", "file:./state"),
         (
             "kind = 'rocksdb'\npath = 'a?b'\nhistory = 128\nreadonly = true",
-            "rocksdb:a%3Fb?readonly",
+            "rocksdb:a%3Fb?history=128&readonly",
         ),
         (
             "kind = 'file'\npath = 'a'\nhistory = '1GiB'\npassphrase-env = 'N%26'",
