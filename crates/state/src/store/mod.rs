@@ -65,7 +65,7 @@ use pending::{Layered, Pending};
 use read::{entries, get, put};
 use recent::Recent;
 use record::{AccountRecord, SlotRecord, array};
-use recover::{Meta, catch_up, initial, mark_key, stage_mark, vet};
+use recover::{Meta, catch_up, initial, mark_key, stage_mark, stage_retention, vet};
 use tries::Tries;
 
 /// A world state on disk, with its past and its tries.
@@ -144,7 +144,14 @@ impl FileDb {
         }
         vet(&*kv)?;
         let mut meta = Meta::read(&*kv)?;
-        meta.retention = options.history.unwrap_or(meta.retention);
+        if let Some(told) = options.history.filter(|told| *told != meta.retention) {
+            meta.retention = told;
+            if options.access != Access::Read {
+                let mut batch = WriteBatch::new();
+                stage_retention(told, &mut batch);
+                kv.write(batch, Durability::Synced)?;
+            }
+        }
         Ok(Self {
             options,
             meta,

@@ -8,7 +8,7 @@ use super::{
     index::SLICES,
     keys::{Kind, Life},
     read::exact,
-    recover::Meta,
+    recover::{Meta, stage_retention},
 };
 use crate::kv::{Durability, KvReader, Order, Table, WriteBatch};
 
@@ -46,10 +46,10 @@ impl FileDb {
     /// States that a commit would not forget are not forgotten: see [`History`]. If this is
     /// interrupted, the store is whole, and somewhat less is deleted.
     pub fn prune(&mut self, keep: History, progress: &mut dyn FnMut(u64)) -> Result<u64, DbError> {
-        self.meta.retention = keep;
         let mut batch = WriteBatch::new();
-        self.meta.stage(&mut batch);
+        stage_retention(keep, &mut batch);
         self.kv.write(batch, Durability::Buffered)?;
+        self.meta.retention = keep;
         loop {
             let (mut meta, mut batch) = (self.meta, WriteBatch::new());
             let pruned = self.stage_pruning(&mut meta, PRUNE_STEP, &mut batch)?;

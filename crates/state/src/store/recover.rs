@@ -31,7 +31,7 @@ pub(super) mod meta {
     pub(crate) const TRIE: &[u8] = b"trie";
     /// The block with which the index begins u64; absent if there is none.
     pub(crate) const INDEX: &[u8] = b"index";
-    /// How much of the past is kept, as text; absent until the store is first written.
+    /// How much of the past is kept, as text; absent until the store is told.
     pub(crate) const RETENTION: &[u8] = b"retention";
     /// There, and empty, as long as the tries are being built anew.
     pub(crate) const REBUILDING: &[u8] = b"rebuilding";
@@ -53,6 +53,11 @@ pub(super) fn stage_mark(number: u64, mark: B256, batch: &mut WriteBatch) {
     if let Some(ended) = number.checked_sub(MARKS_KEPT) {
         batch.delete(Table::Meta, &mark_key(ended));
     }
+}
+
+/// Puts how much of the past is kept.
+pub(super) fn stage_retention(retention: History, batch: &mut WriteBatch) {
+    put(batch, Table::Meta, meta::RETENTION, retention.to_string().as_bytes());
 }
 
 /// What a new store starts with.
@@ -132,7 +137,6 @@ impl Meta {
 
     pub(super) fn stage(&self, batch: &mut WriteBatch) {
         put(batch, Table::Meta, meta::HEAD, &self.head.encode());
-        put(batch, Table::Meta, meta::RETENTION, self.retention.to_string().as_bytes());
         match self.head.block {
             Some(_) => {
                 let history = [self.floor.to_be_bytes(), self.history_bytes.to_be_bytes()];
