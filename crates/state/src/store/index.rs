@@ -1,7 +1,7 @@
 //! Which blocks changed a key: on disk for a long past, in memory for the newest blocks.
 //!
 //! A past of a few hundred blocks needs no index. To look through them, fingerprints of what each has
-//! changed are kept in memory, and read from `changes` when a store is opened. A longer past has
+//! changed are kept in memory, and read from `changes` when the past is first asked for. A longer past has
 //! the table `history`. It is written in slices of the key space, one with each block, so that entries
 //! which lie beside each other are written together; the fingerprints are those of the blocks that a
 //! slice may not have yet. An index that was begun is kept up.
