@@ -341,10 +341,12 @@ mod tests {
         let disk = SimDisk::default();
         let store = || disk.open("store".as_ref(), kv::Options::default()).unwrap();
         let mut from = FileDb::over(store(), FileOptions::default()).unwrap();
-        let batch = from.batch().set_storage(Address::ZERO, U256::from(1), U256::from(1));
+        // More than its record takes, and then as many blocks as it takes to put them in their table.
+        let slots = (0..20).map(U256::from);
+        let batch = slots
+            .fold(from.batch(), |batch, slot| batch.set_storage(Address::ZERO, slot, U256::ONE));
         batch.commit().unwrap();
-        // By then every slot is in its table.
-        for _ in 0..40 {
+        for _ in 0..128 {
             from.batch().commit().unwrap();
         }
         drop(from);

@@ -8,10 +8,11 @@ use zvm_trie::{LeafVisitor, Nibbles, RecordBuilder, RootBuilder, UpdateOptions};
 use super::{
     FileDb, WALK_STEP,
     branches::{Branches, account_path, storage_path},
-    keys::{Life, life, slot_key},
+    keys::{Life, slot_key},
     plan::{AccountChange, SlotChange},
     read::{corrupt, corrupt_at, entries, get_all},
     record::{AccountRecord, SlotRecord},
+    storage::inline_root,
     tries::{TrieChanges, account_leaves, for_each_slot, storage_leaves},
 };
 use crate::kv::{KvReader, Table};
@@ -104,11 +105,18 @@ impl FileDb {
             if !seen.insert(hash) {
                 continue;
             }
-            self.check_root(&[AccountChange { hash, old: Some(record), new: Some(record) }])?;
+            let same = Some(record.clone());
+            self.check_root(&[AccountChange { hash, old: same.clone(), new: same }])?;
             checked.accounts += 1;
-            if record.slots > 0 {
-                self.check_slot(&life(&hash, record.incarnation), &record, place)?;
-                checked.slots += 1;
+            match record.life(&hash) {
+                Some(life) => {
+                    self.check_slot(&life, &record, place)?;
+                    checked.slots += 1;
+                }
+                None => {
+                    self.check_inline(&hash, &record)?;
+                    checked.slots += record.storage.count();
+                }
             }
             progress(checked);
         }
@@ -129,9 +137,9 @@ impl FileDb {
         }
         let fault = |what| corrupt_at(kv, Table::Accounts, &life[..32], what);
         let (hash, SlotRecord { slot, word }) =
-            found.ok_or_else(|| fault(format!("none of {} slots", record.slots)))?;
+            found.ok_or_else(|| fault(format!("none of {} slots", record.storage.count())))?;
         let same = [SlotChange { key: slot_key(life, &hash), slot, old: word, new: word }];
-        let count = |_: &_| Some(record.slots);
+        let count = |_: &_| Some(record.storage.count());
         let mut unused = TrieChanges::default();
         let roots = self.tries()?.update_storage(kv, &same, count, &mut unused)?;
         match roots.first() {
@@ -156,12 +164,13 @@ impl FileDb {
             self.check_accounts(&some)?;
             for (key, record) in &some {
                 let hash = B256::new(*key);
-                let life = life(&hash, record.incarnation);
-                if record.slots > 0 {
-                    self.check_storage(&life, record)?;
-                    checked.slots += record.slots;
+                let life = record.life(&hash);
+                match &life {
+                    Some(life) => self.check_storage(life, record)?,
+                    None => self.check_inline(&hash, record)?,
                 }
-                if with_branches && record.slots > 0 {
+                checked.slots += record.storage.count();
+                if let Some(life) = life.filter(|_| with_branches) {
                     checked.branches += check_branches(
                         kv,
                         &self.tries()?.storage,
@@ -222,7 +231,17 @@ impl FileDb {
         Ok(())
     }
 
-    /// Checks the slots of an account against its record.
+    /// Checks the root of the slots that an account has in its record.
+    fn check_inline(&self, hash: &B256, record: &AccountRecord) -> Result<(), DbError> {
+        let root = inline_root(record.inline());
+        if root != record.storage_root {
+            let what = format!("storage root {}, that of its slots is {root}", record.storage_root);
+            return Err(corrupt_at(&self.kv(), Table::Accounts, hash.as_slice(), what));
+        }
+        Ok(())
+    }
+
+    /// Checks the slots that an account has in the table.
     fn check_storage(&self, life: &Life, record: &AccountRecord) -> Result<(), DbError> {
         let kv = &self.kv();
         let mut root = RootBuilder::default();
@@ -235,10 +254,11 @@ impl FileDb {
             Ok(ControlFlow::Continue(()))
         })?;
         let root = root.finish();
-        if slots != record.slots || root != record.storage_root {
+        let count = record.storage.count();
+        if slots != count || root != record.storage_root {
             let what = format!(
-                "{} slots under root {}, in storage are {slots} under {root}",
-                record.slots, record.storage_root
+                "{count} slots under root {}, in storage are {slots} under {root}",
+                record.storage_root
             );
             return Err(corrupt_at(kv, Table::Accounts, &life[..32], what));
         }

@@ -209,7 +209,7 @@ struct Staged {
 /// Sets accounts and slots to what they are after a change.
 pub(super) fn set_state(accounts: &[AccountChange], slots: &[SlotChange], redo: &mut Redo) {
     for account in accounts {
-        redo.set_account(account.hash, account.new);
+        redo.set_account(account.hash, account.new.as_ref());
     }
     for slot in slots {
         redo.set_slot(slot.key, slot.record_after());

@@ -4,10 +4,11 @@ use zvm_core::{Account, Address, B256, Bytes, Database, DbError, U256, keccak256
 
 use super::{
     FileDb,
-    keys::{IndexKey, Kind, SlotKey, change_key, life, slot_hash, slot_key},
+    keys::{IndexKey, Kind, SlotKey, change_key, slot_hash, slot_key},
     plan::Plan,
     read::{corrupt_at, entries, get},
     record::{AccountRecord, Head, SlotRecord, decode_blocks, number, seal},
+    storage::inline_word,
 };
 use crate::kv::{KvReader, Table, WriteBatch, records::unseal};
 
@@ -66,7 +67,7 @@ pub(super) fn stage_changes(block: u64, before: &Head, plan: &Plan, batch: &mut 
     };
     add(Kind::Head, &[], &before.encode());
     for account in &plan.accounts {
-        let before = account.old.map(|record| record.encode()).unwrap_or_default();
+        let before = account.old.as_ref().map(AccountRecord::encode).unwrap_or_default();
         add(Kind::Account, account.hash.as_slice(), &before);
     }
     for slot in &plan.slots {
@@ -139,15 +140,16 @@ impl Then<'_> {
 impl Database for Then<'_> {
     fn account(&self, address: Address) -> Result<Option<Account>, DbError> {
         let record = self.record(&keccak256(address))?;
-        Ok(record.map(|record| Account { info: record.info, has_storage: record.slots > 0 }))
+        Ok(record.map(|record| record.to_account()))
     }
 
     fn storage(&self, address: Address, slot: U256) -> Result<U256, DbError> {
         let hash = keccak256(address);
-        let Some(record) = self.record(&hash)?.filter(|record| record.slots > 0) else {
-            return Ok(U256::ZERO);
+        let Some(record) = self.record(&hash)? else { return Ok(U256::ZERO) };
+        let Some(life) = record.life(&hash) else {
+            return Ok(inline_word(record.inline(), slot));
         };
-        let key = slot_key(&life(&hash, record.incarnation), &slot_hash(slot));
+        let key = slot_key(&life, &slot_hash(slot));
         match self.before(IndexKey::slot(&key), Kind::Slot, &key, SlotRecord::decode)? {
             Some(before) => Ok(before.map_or(U256::ZERO, |record| record.word)),
             None => self.db.word(&key),

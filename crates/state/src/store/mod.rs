@@ -7,7 +7,7 @@
 //! | table | key | body |
 //! |---|---|---|
 //! | `meta` | name | head, history, tries; `format` without envelope |
-//! | `accounts` | keccak(address) | address, nonce, balance, code hash, storage root, incarnation, slots |
+//! | `accounts` | keccak(address) | address, nonce, balance, code hash, storage root, up to eight slots |
 //! | `storage` | keccak(address) ‖ incarnation u32 ‖ keccak(slot) | slot, and its word, never zero |
 //! | `code` | code hash | bytes |
 //! | `trie_accounts` | path, a nibble a byte | branch |
@@ -36,6 +36,7 @@ mod rebuild;
 mod recent;
 mod record;
 mod recover;
+mod storage;
 mod tries;
 mod unwind;
 mod waiting;
@@ -60,12 +61,13 @@ use crate::kv::{self, Access, Durability, KvStore, Order, Table, WriteBatch, rec
 use commit::Prepared;
 use history::Then;
 use index::Tail;
-use keys::{SlotKey, life, slot_hash, slot_key};
+use keys::{SlotKey, slot_hash, slot_key};
 use pending::{Layered, Pending};
 use read::{entries, get, put};
 use recent::Recent;
 use record::{AccountRecord, SlotRecord, array};
 use recover::{Meta, catch_up, initial, mark_key, stage_mark, stage_retention, vet};
+use storage::{by_hash, inline_word};
 use tries::Tries;
 
 /// A world state on disk, with its past and its tries.
@@ -285,17 +287,15 @@ impl FileDb {
 impl Database for FileDb {
     fn account(&self, address: Address) -> Result<Option<Account>, DbError> {
         let record = self.record(&keccak256(address))?;
-        Ok(record.map(|record| Account { info: record.info, has_storage: record.slots > 0 }))
+        Ok(record.map(|record| record.to_account()))
     }
 
     fn storage(&self, address: Address, slot: U256) -> Result<U256, DbError> {
         let hash = keccak256(address);
-        match self.record(&hash)?.filter(|record| record.slots > 0) {
-            Some(record) => {
-                let key = slot_key(&life(&hash, record.incarnation), &slot_hash(slot));
-                self.recent.word(&self.kv(), &key)
-            }
-            None => Ok(U256::ZERO),
+        let Some(record) = self.record(&hash)? else { return Ok(U256::ZERO) };
+        match record.life(&hash) {
+            Some(life) => self.recent.word(&self.kv(), &slot_key(&life, &slot_hash(slot))),
+            None => Ok(inline_word(record.inline(), slot)),
         }
     }
 
@@ -384,12 +384,17 @@ impl StateBackend for FileDb {
     ) -> Result<(), DbError> {
         let kv = &self.kv();
         let hash = keccak256(address);
-        let Some(record) = self.record(&hash)?.filter(|record| record.slots > 0) else {
-            return Ok(());
-        };
-        tries::for_each_slot(kv, &life(&hash, record.incarnation), from, &mut |hash, record| {
-            visit(hash, record.slot, record.word)
-        })
+        let Some(record) = self.record(&hash)? else { return Ok(()) };
+        let mut visit = |hash, slot: SlotRecord| visit(hash, slot.slot, slot.word);
+        if let Some(life) = record.life(&hash) {
+            return tries::for_each_slot(kv, &life, from, &mut visit);
+        }
+        for (hash, slot) in by_hash(record.inline()).into_iter().filter(|slot| slot.0 >= from) {
+            if visit(hash, slot)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn snapshot(&mut self) -> Result<SnapshotId, DbError> {

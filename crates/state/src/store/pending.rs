@@ -48,8 +48,8 @@ pub(super) struct Redo {
 
 impl Redo {
     /// Sets or deletes an account.
-    pub(super) fn set_account(&mut self, hash: B256, account: Option<AccountRecord>) {
-        let body = account.map(|account| account.encode());
+    pub(super) fn set_account(&mut self, hash: B256, account: Option<&AccountRecord>) {
+        let body = account.map(AccountRecord::encode);
         self.accounts.push((hash, sealed(hash.as_slice(), body)));
     }
 

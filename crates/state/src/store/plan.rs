@@ -1,26 +1,29 @@
 //! From a diff to the records it changes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 use zvm_core::{AccountDiff, Address, B256, DbError, EMPTY_ROOT, StateDiff, U256, keccak256};
 
 use super::{
-    keys::{Life, SlotKey, life, life_of, slot_hash, slot_key},
+    keys::{Life, SlotKey, life, slot_hash, slot_key},
     read::{corrupt_at, exact},
     recent::Recent,
     record::{AccountRecord, SlotRecord},
+    storage::{INLINE_MAX, Storage, by_hash, inline_root, set_inline},
+    tries::for_each_slot,
 };
 use crate::kv::{KvReader, Order, Table};
 
 /// An account before and after.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct AccountChange {
     pub(super) hash: B256,
     pub(super) old: Option<AccountRecord>,
     pub(super) new: Option<AccountRecord>,
 }
 
-/// A slot before and after; zero is absent.
+/// A slot of the table `storage` before and after; zero is absent there. Slots that are in the record
+/// of their account change with it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SlotChange {
     pub(super) key: SlotKey,
@@ -46,11 +49,11 @@ impl SlotChange {
 pub(super) struct Plan {
     /// All accounts of the diff. The storage roots of `new` are yet to be filled in.
     pub(super) accounts: Vec<AccountChange>,
-    /// Slots that really change.
+    /// Records of the table `storage` that really change.
     pub(super) slots: Vec<SlotChange>,
-    /// Lives that end with slots in them, and how many.
+    /// Lives that end with slots in the table, and how many.
     pub(super) ended: Vec<(Life, u64)>,
-    /// How many slots the lives in `slots` have had, by life.
+    /// How many slots the lives in `slots` have had in the table, by life.
     pub(super) slot_counts: BTreeMap<Life, u64>,
 }
 
@@ -72,123 +75,138 @@ impl Plan {
         let keys: Vec<&B256> = touched.iter().map(|account| &account.0).collect();
         let records = recent.accounts(kv, &keys)?;
 
-        // Where the slots are that a diff writes, and what it writes there.
-        let slots = diff.accounts.values().map(|change| change.storage.len()).sum();
-        let mut written: Vec<(SlotKey, U256, U256)> = Vec::with_capacity(slots);
-        for ((hash, address, change), old) in touched.iter().zip(records) {
-            let new = plan.account(kv, hash, **address, change, old)?;
-            if let Some(record) = new {
-                let life = life(hash, record.incarnation);
-                let start = written.len();
-                written.extend(
-                    change
-                        .storage
-                        .iter()
-                        .map(|(slot, word)| (slot_key(&life, &slot_hash(*slot)), *slot, word.new)),
-                );
-                written[start..].sort_unstable_by_key(|slot| slot.0);
-            }
-            plan.accounts.push(AccountChange { hash: *hash, old, new });
+        // What the table has under the slots that a diff writes there.
+        let mut written: Vec<SlotChange> = Vec::new();
+        for ((hash, _, change), old) in touched.iter().zip(&records) {
+            let Some(life) = kept(change, old.as_ref()).and_then(|record| record.life(hash)) else {
+                continue;
+            };
+            let start = written.len();
+            written.extend(change.storage.iter().map(|(slot, word)| SlotChange {
+                key: slot_key(&life, &slot_hash(*slot)),
+                slot: *slot,
+                old: U256::ZERO,
+                new: word.new,
+            }));
+            written[start..].sort_unstable_by_key(|slot| slot.key);
         }
-        plan.compare_slots(kv, recent, &written)?;
-        plan.drop_lives_without_slots();
+        let keys: Vec<&SlotKey> = written.iter().map(|slot| &slot.key).collect();
+        let words = recent.words(kv, &keys)?;
+        for (slot, word) in written.iter_mut().zip(words) {
+            slot.old = word;
+        }
+
+        let mut written = written.as_slice();
+        for ((hash, address, change), old) in touched.into_iter().zip(records) {
+            let new = plan.account(kv, &hash, *address, change, old.as_ref(), &mut written)?;
+            plan.accounts.push(AccountChange { hash, old, new });
+        }
         Ok(plan)
     }
 
-    /// The record of an account after `change`, before its slots are looked at.
+    /// The record of an account after `change`. The root of storage in the table is that from before.
+    /// What is `written` there to its slots is at the front.
     fn account(
         &mut self,
         kv: &dyn KvReader,
         hash: &B256,
         address: Address,
         change: &AccountDiff,
-        old: Option<AccountRecord>,
+        old: Option<&AccountRecord>,
+        written: &mut &[SlotChange],
     ) -> Result<Option<AccountRecord>, DbError> {
-        let stored = old.filter(|record| record.slots > 0);
-        let keeps = change.new.is_some() && !change.wiped;
-        if let (Some(record), false) = (stored, keeps) {
-            self.ended.push((life(hash, record.incarnation), record.slots));
+        let kept = kept(change, old);
+        if let (Some(old), None) = (old, kept)
+            && let Some(life) = old.life(hash)
+        {
+            self.ended.push((life, old.storage.count()));
         }
         let Some(info) = change.new else { return Ok(None) };
-        let mut new = AccountRecord::without_storage(address, info);
-        match stored.filter(|_| keeps) {
-            Some(record) => new = AccountRecord { info, ..record },
-            None if change.storage.values().any(|slot| !slot.new.is_zero()) => {
-                new.incarnation = fresh_incarnation(kv, hash)?;
+        let mut new = match kept {
+            Some(record) => AccountRecord { info, ..record.clone() },
+            None => AccountRecord::without_storage(address, info),
+        };
+        if change.storage.is_empty() {
+            return Ok(Some(new));
+        }
+        match &mut new.storage {
+            Storage::Table { incarnation, slots } => {
+                let (of_account, behind) = written.split_at(change.storage.len());
+                *written = behind;
+                let left = self.in_table(kv, &life(hash, *incarnation), slots, of_account)?;
+                if let Some(left) = left {
+                    new.storage_root = inline_root(&left);
+                    new.storage = Storage::Inline(left);
+                }
             }
-            None => {}
+            Storage::Inline(slots) => {
+                for (slot, word) in &change.storage {
+                    set_inline(slots, *slot, word.new);
+                }
+                if slots.len() as u64 > INLINE_MAX {
+                    new.storage = self.into_table(kv, hash, slots)?;
+                } else if kept.is_none_or(|record| record.inline() != slots.as_slice()) {
+                    new.storage_root = inline_root(slots);
+                }
+            }
         }
         Ok(Some(new))
     }
 
-    /// Reads what `written` slots hold, keeps those that change, and counts.
-    fn compare_slots(
+    /// Changes slots of a life that has so many. If few enough are left they leave the table, and are
+    /// the answer.
+    fn in_table(
         &mut self,
         kv: &dyn KvReader,
-        recent: &Recent,
-        written: &[(SlotKey, U256, U256)],
-    ) -> Result<(), DbError> {
-        // Only where there are slots is there anything to read.
-        let has_slots: Vec<bool> = {
-            let mut accounts = self.accounts.iter();
-            let mut latest: Option<&AccountChange> = None;
-            written
-                .iter()
-                .map(|(key, ..)| {
-                    while latest.is_none_or(|account| account.hash[..] != key[..32]) {
-                        latest = Some(accounts.next()?);
-                    }
-                    latest?.new.map(|record| record.slots > 0)
-                })
-                .map(Option::unwrap_or_default)
-                .collect()
-        };
-        let keys: Vec<&SlotKey> = written
-            .iter()
-            .zip(&has_slots)
-            .filter_map(|((key, ..), has_slots)| has_slots.then_some(key))
-            .collect();
-        let mut stored = recent.words(kv, &keys)?.into_iter();
-        for ((key, slot, new), has_slots) in written.iter().zip(has_slots) {
-            let old = if has_slots { stored.next() } else { None };
-            let (old, new) = (old.unwrap_or_default(), *new);
-            if old != new {
-                self.slots.push(SlotChange { key: *key, slot: *slot, old, new });
-            }
+        life: &Life,
+        slots: &mut u64,
+        written: &[SlotChange],
+    ) -> Result<Option<Vec<SlotRecord>>, DbError> {
+        let fault = || corrupt_at(kv, Table::Accounts, &life[..32], "fewer slots than in storage");
+        let before = *slots;
+        let come = written.iter().filter(|slot| slot.old.is_zero() && !slot.new.is_zero()).count();
+        let gone = written.iter().filter(|slot| !slot.old.is_zero() && slot.new.is_zero()).count();
+        let after = before.checked_add(come as u64).and_then(|sum| sum.checked_sub(gone as u64));
+        *slots = after.ok_or_else(fault)?;
+        self.slot_counts.insert(*life, before);
+        if *slots > INLINE_MAX {
+            self.slots.extend(written.iter().filter(|slot| slot.old != slot.new));
+            return Ok(None);
         }
-        self.count_slots(kv)
+        let mut left = Vec::new();
+        for_each_slot(kv, life, B256::ZERO, &mut |hash, SlotRecord { slot, word }| {
+            left.push(SlotRecord { slot, word });
+            let key = slot_key(life, &hash);
+            self.slots.push(SlotChange { key, slot, old: word, new: U256::ZERO });
+            Ok(ControlFlow::Continue(()))
+        })?;
+        left.sort_unstable_by_key(|record| record.slot);
+        for slot in written {
+            set_inline(&mut left, slot.slot, slot.new);
+        }
+        if left.len() as u64 != *slots {
+            return Err(fault());
+        }
+        Ok(Some(left))
     }
 
-    fn count_slots(&mut self, kv: &dyn KvReader) -> Result<(), DbError> {
-        let mut accounts = self.accounts.iter_mut();
-        for of_life in self.slots.chunk_by(|a, b| a.key[..36] == b.key[..36]) {
-            let key = &of_life[0].key;
-            let account = accounts.find(|account| account.hash[..] == key[..32]);
-            // Slots were only looked at where there is an account.
-            let Some(record) = account.and_then(|account| account.new.as_mut()) else { continue };
-            self.slot_counts.insert(life_of(key), record.slots);
-            for slot in of_life {
-                let (gone, come) = (u64::from(!slot.old.is_zero()), u64::from(!slot.new.is_zero()));
-                let slots = record.slots.checked_add(come);
-                record.slots =
-                    slots.and_then(|slots| slots.checked_sub(gone)).ok_or_else(|| {
-                        corrupt_at(kv, Table::Accounts, &key[..32], "fewer slots than in storage")
-                    })?;
-            }
-        }
-        Ok(())
+    /// Moves slots, too many for a record, to the table.
+    fn into_table(
+        &mut self,
+        kv: &dyn KvReader,
+        hash: &B256,
+        slots: &[SlotRecord],
+    ) -> Result<Storage, DbError> {
+        let incarnation = fresh_incarnation(kv, hash)?;
+        let life = life(hash, incarnation);
+        self.slot_counts.insert(life, 0);
+        self.slots.extend(by_hash(slots).into_iter().map(|(hash, SlotRecord { slot, word })| {
+            SlotChange { key: slot_key(&life, &hash), slot, old: U256::ZERO, new: word }
+        }));
+        Ok(Storage::Table { incarnation, slots: slots.len() as u64 })
     }
 
-    /// An account without slots says nothing of how it might have stored them.
-    fn drop_lives_without_slots(&mut self) {
-        for record in self.accounts.iter_mut().filter_map(|account| account.new.as_mut()) {
-            if record.slots == 0 {
-                *record = AccountRecord::without_storage(record.address, record.info);
-            }
-        }
-    }
-
-    /// Fills in the new storage roots, which come in key order.
+    /// Fills in the new roots of storage in the table, which come in key order.
     pub(super) fn set_storage_roots(
         &mut self,
         kv: &dyn KvReader,
@@ -197,17 +215,25 @@ impl Plan {
         let mut accounts = self.accounts.iter_mut();
         for (life, root) in roots {
             let account = accounts.find(|account| account.hash[..] == life[..32]);
-            let Some(record) = account.and_then(|account| account.new.as_mut()) else { continue };
-            if (*root == EMPTY_ROOT) != (record.slots == 0) {
-                let what = format!("{} slots, its storage root is {root}", record.slots);
+            let Some(AccountChange { hash, new: Some(record), .. }) = account else { continue };
+            let is_there = record.life(hash).is_some_and(|own| own == *life);
+            if is_there == (*root == EMPTY_ROOT) {
+                let what = format!("{} slots, their root is {root}", record.storage.count());
                 return Err(corrupt_at(kv, Table::Accounts, &life[..32], what));
             }
-            record.storage_root = *root;
+            if is_there {
+                record.storage_root = *root;
+            }
         }
         // What a diff lists need not differ from what is there.
         self.accounts.retain(|account| account.old != account.new);
         Ok(())
     }
+}
+
+/// The record whose storage `change` leaves in place.
+fn kept<'a>(change: &AccountDiff, old: Option<&'a AccountRecord>) -> Option<&'a AccountRecord> {
+    old.filter(|_| change.new.is_some() && !change.wiped)
 }
 
 /// An incarnation under which an account has nothing stored.

@@ -5,8 +5,9 @@ use zvm_trie::{AccountProof, StorageProof, prove, prove_many};
 
 use super::{
     FileDb,
-    keys::{life, slot_hash, slot_key},
+    keys::{slot_hash, slot_key},
     recover::FORMAT_VERSION,
+    storage::{InlineTrie, by_hash, inline_word},
     tries::{AccountTrie, StorageTrie},
 };
 use crate::kv::KvStats;
@@ -35,27 +36,33 @@ impl FileDb {
         let hash = keccak256(address);
         let record = self.record(&hash)?;
         let account_proof = prove(&AccountTrie { kv, tries }, hash)?;
-        let stored = record.filter(|record| record.slots > 0);
-        let storage_proof = match stored {
-            None => slots
-                .iter()
-                .map(|slot| StorageProof { key: *slot, value: U256::ZERO, proof: Vec::new() })
-                .collect(),
-            Some(record) => {
-                let life = life(&hash, record.incarnation);
-                let trie = StorageTrie { kv, tries, life, slots: Some(record.slots) };
+        let storage_proof = match &record {
+            Some(record) if !record.storage.is_empty() => {
                 let hashes: Vec<_> = slots.iter().map(|slot| slot_hash(*slot)).collect();
-                let proofs = prove_many(&trie, &hashes)?;
+                let proofs = match record.life(&hash) {
+                    Some(life) => {
+                        let count = Some(record.storage.count());
+                        prove_many(&StorageTrie { kv, tries, life, slots: count }, &hashes)?
+                    }
+                    None => prove_many(&InlineTrie(by_hash(record.inline())), &hashes)?,
+                };
                 let proven = slots.iter().zip(&hashes).zip(proofs);
                 proven
-                    .map(|((slot, hash), proof)| {
-                        let value = self.word(&slot_key(&life, hash))?;
+                    .map(|((slot, slot_hash), proof)| {
+                        let value = match record.life(&hash) {
+                            Some(life) => self.word(&slot_key(&life, slot_hash))?,
+                            None => inline_word(record.inline(), *slot),
+                        };
                         Ok(StorageProof { key: *slot, value, proof })
                     })
                     .collect::<Result<_, DbError>>()?
             }
+            _ => slots
+                .iter()
+                .map(|slot| StorageProof { key: *slot, value: U256::ZERO, proof: Vec::new() })
+                .collect(),
         };
-        let info = record.map(|record| record.info);
+        let info = record.as_ref().map(|record| record.info);
         Ok(AccountProof {
             address,
             balance: info.map_or(U256::ZERO, |info| info.balance),

@@ -56,7 +56,7 @@ impl FileDb {
                 encode_account(&record.info, record.storage_root, &mut leaf);
                 trie.push(*hash, &leaf)?;
                 done.accounts += 1;
-                done.slots += record.slots;
+                done.slots += record.storage.count();
                 progress(&done);
             }
             self.write_branches(&records, STEP, &mut done)?;
@@ -97,8 +97,7 @@ impl FileDb {
             let root = self.rebuild_storage(&life, records, done)?;
             let hash = B256::from_slice(&life[..32]);
             if let Some(record) = self.record(&hash)?
-                && super::keys::life(&hash, record.incarnation) == life
-                && record.slots > 0
+                && record.life(&hash) == Some(life)
                 && record.storage_root != root
             {
                 let what =

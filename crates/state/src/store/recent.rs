@@ -32,7 +32,10 @@ pub(super) struct Recent {
 
 impl Default for Recent {
     fn default() -> Self {
-        let account = |_: &_, _: &_| size_of::<(B256, Option<AccountRecord>)>() + ENTRY_BYTES;
+        let account = |_: &_, account: &Option<AccountRecord>| {
+            let inline = account.as_ref().map_or(0, |account| size_of_val(account.inline()));
+            size_of::<(B256, Option<AccountRecord>)>() + ENTRY_BYTES + inline
+        };
         let slot = |_: &_, _: &_| size_of::<(SlotKey, U256)>() + ENTRY_BYTES;
         Self {
             accounts: Mutex::new(Generations::new(BYTES_MAX / 2, account)),
@@ -52,7 +55,7 @@ impl Recent {
             return Ok(found);
         }
         let found = get(kv, Table::Accounts, hash.as_slice(), AccountRecord::decode)?;
-        lock(&self.accounts).insert(*hash, found);
+        lock(&self.accounts).insert(*hash, found.clone());
         Ok(found)
     }
 
@@ -96,7 +99,7 @@ impl Recent {
     ) {
         let mut known = lock(&self.accounts);
         for account in accounts {
-            known.insert(account.hash, account.new);
+            known.insert(account.hash, account.new.clone());
         }
         let mut known = lock(&self.slots);
         if has_ended_lives {

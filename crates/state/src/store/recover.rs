@@ -17,7 +17,7 @@ use super::{
 use crate::kv::{KvReader, Order, Table, WriteBatch};
 
 /// The layout of this program. A store with a higher number is refused.
-pub(crate) const FORMAT_VERSION: u32 = 5;
+pub(crate) const FORMAT_VERSION: u32 = 6;
 
 /// Keys of `meta`.
 pub(super) mod meta {

@@ -6,12 +6,13 @@ use std::{ops::ControlFlow, path::Path};
 
 use zvm_core::{
     AccountInfo, Address, Assembled, B256, BlockId, Database, DbError, EMPTY_ROOT, StateBackend,
-    StateDiff, U256, hex,
+    StateDiff, U256, hex, keccak256,
 };
 use zvm_trie::{state_root, storage_root};
 
 use super::{
     CheckLevel, FileDb, FileOptions, History,
+    index::SLICES,
     keys::Kind,
     read::put,
     recover::{initial, meta},
@@ -20,7 +21,7 @@ use crate::{
     MemoryDb,
     compliance::check_backend,
     kv::{
-        Durability, KvStore, Options, Order, Table, WriteBatch,
+        Durability, KvReader, KvStore, Options, Order, Table, WriteBatch,
         sim::{Crash, SimDisk},
     },
 };
@@ -461,6 +462,83 @@ fn the_slots_of_a_destroyed_account_count_as_history() {
 }
 
 #[test]
+fn slots_move_between_the_record_and_the_table() {
+    /// How many slots there are after a block, and the incarnations of those in the table.
+    type Step<'a> = (u64, &'a [u32]);
+    let recreated = [&[0; 12][..], &[1; 9][..]].concat();
+    let steps: [Step<'_>; 9] = [
+        (8, &[]),
+        (9, &[0; 9]),
+        (10, &[0; 10]),
+        (8, &[]),
+        (12, &[0; 12]),
+        // Destroyed: what is in the table stays for the past, and what comes later is apart.
+        (0, &[0; 12]),
+        (3, &[0; 12]),
+        (9, &recreated),
+        (1, &[0; 12]),
+    ];
+    let alice = Address::repeat_byte(0xa1);
+    // A block sets the words of all slots to its number.
+    let word = |block: u64, slot: u64| match block.checked_sub(1) {
+        Some(step) if slot < steps[step as usize].0 => U256::from(block),
+        _ => U256::ZERO,
+    };
+    let check = |db: &FileDb, block: u64, when: &str| {
+        let when = format!("block {block}, {when}");
+        let hash = keccak256(alice);
+        let kv = db.kv();
+        let in_table = kv.iter(Table::Storage, hash.as_slice(), None, Order::Forward).unwrap();
+        let incarnations: Vec<u32> = in_table
+            .map(|entry| u32::from_be_bytes(*entry.unwrap().0[32..].first_chunk().unwrap()))
+            .collect();
+        let expected = block.checked_sub(1).map_or(&[][..], |step| steps[step as usize].1);
+        assert_eq!(incarnations, expected, "{when}");
+        for then in 0..=block {
+            let state = db.at(then).unwrap();
+            for slot in 0..12 {
+                let found = state.storage(alice, U256::from(slot)).unwrap();
+                assert_eq!(found, word(then, slot), "{when}: slot {slot} at {then}");
+            }
+        }
+        let slots: Vec<U256> = (0..12).map(U256::from).collect();
+        let proof = db.proof(alice, &slots).unwrap();
+        proof.verify(db.state_root().unwrap()).unwrap();
+        for (slot, proven) in (0..).zip(&proof.storage_proof) {
+            assert_eq!(proven.value, word(block, slot), "{when}: proof of slot {slot}");
+        }
+        assert_eq!(content_root(db).unwrap(), db.state_root().unwrap(), "{when}");
+        db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
+        db.check(CheckLevel::Sample(1), &mut |_| {}).unwrap();
+    };
+    let disk = SimDisk::default();
+    let mut db = open(&disk, History::All, Durability::Synced).unwrap();
+    for block in 1..=steps.len() as u64 {
+        let batch = match steps[block as usize - 1].0 {
+            0 => db.batch().delete_account(alice),
+            _ => (0..12).fold(db.batch(), |batch, slot| {
+                batch.set_storage(alice, U256::from(slot), word(block, slot))
+            }),
+        };
+        batch.commit().unwrap();
+        check(&db, block, "committed");
+        // What the tries on disk lack is worked out, forwards and backwards.
+        db.batch().delete_account(alice).commit().unwrap();
+        drop(db);
+        db = open(&disk, History::All, Durability::Synced).unwrap();
+        db.unwind(block).unwrap();
+        check(&db, block, "gone back to");
+        drop(db);
+        db = open(&disk, History::All, Durability::Synced).unwrap();
+        check(&db, block, "opened again");
+    }
+    for block in (0..steps.len() as u64).rev() {
+        db.unwind(block).unwrap();
+        check(&db, block, "unwound to");
+    }
+}
+
+#[test]
 fn pruning_at_once_leaves_what_is_kept_and_a_whole_store() {
     let disk = SimDisk::default();
     let mut db = open(&disk, History::All, Durability::Synced).unwrap();
@@ -541,8 +619,10 @@ fn an_assembled_account_whose_slots_stay_is_told_without_a_walk() {
     let disk = SimDisk::default();
     let mut db = open(&disk, History::default(), Durability::Synced).unwrap();
     let alice = Address::repeat_byte(0xa1);
-    db.batch().set_storage(alice, U256::from(1), U256::from(1)).commit().unwrap();
-    for _ in 0..70 {
+    let slots = (0..20).map(U256::from);
+    let batch = slots.fold(db.batch(), |batch, slot| batch.set_storage(alice, slot, U256::ONE));
+    batch.commit().unwrap();
+    for _ in 0..SLICES {
         db.batch().commit().unwrap();
     }
     let info = AccountInfo { nonce: 1, ..AccountInfo::default() };

@@ -77,7 +77,7 @@ impl Tries {
     }
 
     /// Changes the storage trie of each life among `slots`, which come in key order, and answers the
-    /// new roots. `slot_count` says how many slots a life has had, as far as is known.
+    /// new roots. `slot_count` says how many slots a life has had in the table, as far as is known.
     pub(super) fn update_storage(
         &self,
         kv: &dyn KvReader,
@@ -198,14 +198,14 @@ pub(super) struct StorageTrie<'a> {
     pub(super) kv: &'a dyn KvReader,
     pub(super) tries: &'a Tries,
     pub(super) life: Life,
-    /// How many slots there are, if that is known.
+    /// How many slots there are in the table, if that is known.
     pub(super) slots: Option<u64>,
 }
 
 impl TrieReader for StorageTrie<'_> {
     fn branch(&self, path: &Nibbles) -> Result<Option<Branch>, DbError> {
-        // Most storage is so small that there are no records to look for.
-        if self.slots.is_some_and(|slots| slots <= UpdateOptions::STORAGE.small_max) {
+        // Of a life that begins there are no records to look for.
+        if self.slots == Some(0) {
             return Ok(None);
         }
         self.tries.storage.get(self.kv, &storage_path(&self.life, path))
@@ -228,9 +228,9 @@ pub(super) fn account_leaves(
     let mut leaf = Vec::with_capacity(110);
     let (first, last) = (path.first_key(), path.last_key());
     kv.visit(Table::Accounts, first.as_slice(), last.as_slice(), &mut |key, record| {
-        let record = open(kv, Table::Accounts, key, record, AccountRecord::decode)?;
+        let (info, root) = open(kv, Table::Accounts, key, record, AccountRecord::decode_leaf)?;
         leaf.clear();
-        encode_account(&record.info, record.storage_root, &mut leaf);
+        encode_account(&info, root, &mut leaf);
         visit(B256::new(exact(kv, Table::Accounts, key)?), &leaf)
     })
 }

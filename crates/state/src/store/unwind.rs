@@ -9,7 +9,7 @@ use super::{
     commit::set_state,
     history::Change,
     index::stage_trim,
-    keys::{Kind, change_key, life},
+    keys::{Kind, change_key},
     pending::{Pending, Redo},
     plan::{AccountChange, SlotChange},
     read::corrupt,
@@ -63,9 +63,9 @@ impl FileDb {
             // The account says which root its storage had; a life that is not its own is over.
             let hash = B256::from_slice(&life_after[..32]);
             let account = accounts.binary_search_by_key(&hash, |account| account.hash);
-            let record = account.ok().and_then(|index| accounts[index].new);
+            let record = account.ok().and_then(|index| accounts[index].new.as_ref());
             let expected = record
-                .filter(|record| life(&hash, record.incarnation) == life_after)
+                .filter(|record| record.life(&hash) == Some(life_after))
                 .map_or(EMPTY_ROOT, |record| record.storage_root);
             if root != expected {
                 let what = format!(
