@@ -47,11 +47,8 @@ impl Branches {
 
     /// The record under `key`.
     pub(super) fn get(&self, kv: &dyn KvReader, key: &[u8]) -> Result<Option<Branch>, DbError> {
-        if let Some(branch) = self.dirty.get(key) {
-            return Ok(branch.clone());
-        }
-        if let Some(branch) = self.cache().get(key) {
-            return Ok(Some(branch));
+        if let Some(branch) = self.known(key) {
+            return Ok(branch);
         }
         let decode = |body: &[u8]| Branch::decode(body).map_err(|error| error.to_string());
         let branch = get(kv, self.table, key, decode)?;
@@ -59,6 +56,11 @@ impl Branches {
             self.cache().insert(key.into(), branch.clone());
         }
         Ok(branch)
+    }
+
+    /// The record under `key` if it is in memory.
+    pub(super) fn known(&self, key: &[u8]) -> Option<Option<Branch>> {
+        self.dirty.get(key).cloned().or_else(|| self.cache().get(key).map(Some))
     }
 
     /// Takes over records of a block that is written without them.

@@ -17,7 +17,7 @@ use super::{
     tries::TrieChanges,
 };
 use crate::{
-    kv::{Durability, Table, WriteBatch},
+    kv::{Durability, Engine, Table, WriteBatch},
     past::{follows, seedable},
 };
 
@@ -100,6 +100,7 @@ impl FileDb {
         self.pending.hold(redo);
         for slice in slices {
             self.pending.forget_slice(slice);
+            self.cells.forget_slice(slice);
         }
         if let Some(tail) = self.tail.get_mut() {
             tail.push(block.number, &index);
@@ -112,6 +113,11 @@ impl FileDb {
             }
         }
         self.follow_pruning(pruned);
+        if self.options.engine == Engine::Redb
+            && let Some(accounts) = self.tries.get().and_then(|tries| tries.account_count())
+        {
+            self.cells.fit(accounts);
+        }
         Ok(())
     }
 
@@ -132,6 +138,7 @@ impl FileDb {
         self.kv.write(batch, self.options.durability)?;
         self.set_meta(meta);
         self.recent = Recent::default();
+        self.cells.clear();
         match self.tries.get_mut() {
             Some(tries) if plan.ended.is_empty() => tries.flushed(branches),
             // Branches of the lives that ended are cached.

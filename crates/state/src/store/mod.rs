@@ -21,6 +21,7 @@
 //! are worked out from `changes` when a store is opened ([`recover`]).
 
 mod branches;
+mod cells;
 mod check;
 mod commit;
 mod generations;
@@ -58,6 +59,7 @@ pub use proof::FileStat;
 pub(crate) use recover::FORMAT_VERSION;
 
 use crate::kv::{self, Access, Durability, KvStore, Order, Table, WriteBatch, records as read};
+use cells::Cells;
 use commit::Prepared;
 use history::Then;
 use index::Tail;
@@ -84,6 +86,7 @@ pub struct FileDb {
     /// Accounts and slots that are not in their tables yet.
     pending: Pending,
     recent: Recent,
+    cells: Cells,
     /// Branches not on disk yet, and hot ones. Worked out by the first call that needs them.
     tries: OnceLock<Tries>,
     /// What the newest blocks changed, likewise, for reads of the past.
@@ -159,6 +162,7 @@ impl FileDb {
             meta,
             pending: Pending::replay(&*kv, meta.head.number())?,
             recent: Recent::default(),
+            cells: Cells::default(),
             tries: OnceLock::new(),
             tail: OnceLock::new(),
             catching_up: Mutex::new(()),
@@ -220,7 +224,7 @@ impl FileDb {
 
     /// The store with what waits to be written to its tables.
     fn kv(&self) -> Layered<'_> {
-        Layered { kv: &*self.kv, pending: &self.pending }
+        Layered { kv: &*self.kv, cells: &self.cells, pending: &self.pending }
     }
 
     /// The tries as of the head.

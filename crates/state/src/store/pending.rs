@@ -16,6 +16,7 @@ use std::{
 use zvm_core::{B256, DbError};
 
 use super::{
+    cells::Cells,
     index::SLICES,
     keys::{Kind, SlotKey, change_key},
     read::{corrupt_at, open, put},
@@ -230,6 +231,7 @@ fn is_staged(slice: usize, block: u64, head: u64) -> bool {
 #[derive(Clone, Copy)]
 pub(super) struct Layered<'a> {
     pub(super) kv: &'a dyn KvReader,
+    pub(super) cells: &'a Cells,
     pub(super) pending: &'a Pending,
 }
 
@@ -237,6 +239,7 @@ impl KvReader for Layered<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
         match self.pending.of(table).and_then(|waiting| waiting.get(key)) {
             Some(record) => Ok(record.map(<[u8]>::to_vec)),
+            None if table == Table::Accounts => self.cells.get(self.kv, key),
             None => self.kv.get(table, key),
         }
     }
@@ -249,7 +252,11 @@ impl KvReader for Layered<'_> {
             .zip(&found)
             .filter_map(|(key, found)| found.is_none().then_some(*key))
             .collect();
-        let mut stored = self.kv.multi_get(table, &rest)?.into_iter();
+        let stored = match table {
+            Table::Accounts => self.cells.multi_get(self.kv, &rest)?,
+            _ => self.kv.multi_get(table, &rest)?,
+        };
+        let mut stored = stored.into_iter();
         let found = found.into_iter().map(|found| match found {
             Some(record) => record.map(<[u8]>::to_vec),
             None => stored.next().flatten(),
@@ -291,7 +298,7 @@ impl KvReader for Layered<'_> {
         }
         let mut waiting = waiting.range(Bound::Included(first), Bound::Included(last)).peekable();
         let mut is_over = false;
-        self.kv.visit(table, first, last, &mut |key, value| {
+        let mut merge = |key: &[u8], value: &[u8]| {
             while let Some((waiting, record)) = waiting.next_if(|next| next.0 <= key) {
                 if let Some(record) = record
                     && visit(waiting, record)?.is_break()
@@ -307,7 +314,11 @@ impl KvReader for Layered<'_> {
             let flow = visit(key, value)?;
             is_over = flow.is_break();
             Ok(flow)
-        })?;
+        };
+        match table {
+            Table::Accounts => self.cells.visit(self.kv, first, last, &mut merge)?,
+            _ => self.kv.visit(table, first, last, &mut merge)?,
+        }
         for (key, record) in waiting.filter(|_| !is_over) {
             if let Some(record) = record
                 && visit(key, record)?.is_break()
@@ -382,6 +393,7 @@ mod tests {
             prefix in prop_oneof![Just(Vec::new()), key().prop_map(|key| key[..2].to_vec())],
             ends in (option::of(key()), key(), key()),
             most in 1..5_usize,
+            accounts in option::of(0..5000_u64),
         ) {
             let (mut below, mut expected) = (MemoryTables::default(), MemoryTables::default());
             for (key, value) in &stored {
@@ -398,7 +410,11 @@ mod tests {
                 expected.write(batch);
                 pending.accounts.set(key.0, record);
             }
-            let layered = Layered { kv: &below, pending: &pending };
+            let mut cells = Cells::default();
+            if let Some(accounts) = accounts {
+                cells.fit(accounts);
+            }
+            let layered = Layered { kv: &below, cells: &cells, pending: &pending };
             let keys: Vec<&[u8]> = stored.keys().chain(waits.keys()).map(B256::as_slice).collect();
             prop_assert_eq!(
                 layered.multi_get(Table::Accounts, &keys).unwrap(),

@@ -53,6 +53,11 @@ impl Tries {
         }
     }
 
+    /// How many accounts there are, if that is in memory.
+    pub(super) fn account_count(&self) -> Option<u64> {
+        self.accounts.known(&account_path(&Nibbles::EMPTY))?.map(|root| root.leaf_count())
+    }
+
     /// Bytes of branches that are not on disk yet.
     pub(super) fn dirty_bytes(&self) -> usize {
         self.accounts.dirty_bytes() + self.storage.dirty_bytes()

@@ -119,6 +119,7 @@ impl FileDb {
         self.set_meta(meta);
         self.pending = Pending::default();
         self.recent = Recent::default();
+        self.cells.clear();
         self.tail.take();
         if let Some(tries) = self.tries.get_mut() {
             tries.flushed(branches);
