@@ -50,7 +50,11 @@
 //! # Ok::<(), zvm_core::DbError>(())
 //! ```
 //!
-//! The two ways share the encoding of paths and nothing else, so one can check the other.
+//! It hashes the nodes of a level together, eight or four at a time where the processor has the
+//! registers for it (AVX-512, AVX2).
+//!
+//! The two ways, from everything and from changes, share the encoding of paths and nothing else, so
+//! one can check the other.
 //!
 //! # Proofs
 //!
@@ -67,6 +71,7 @@ mod account_proof;
 mod branch;
 mod builder;
 mod error;
+mod keccak;
 pub mod log;
 mod nibbles;
 mod node;
@@ -78,6 +83,7 @@ mod prove;
 mod reader;
 mod records;
 mod roots;
+mod unhashed;
 mod update;
 mod verify;
 

@@ -110,6 +110,53 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn threads_leave_inline_nodes_and_extensions_as_one_does(
+        rounds in collection::vec(changes(900), 1..4),
+        small_max in prop_oneof![Just(0_u64), Just(8)],
+    ) {
+        let mut trie = MapTrie::default();
+        for changes in rounds {
+            let root = trie.apply(&changes, UpdateOptions { small_max, threads: 2 }, false);
+            prop_assert_eq!(&MapTrie::build(trie.leaves.clone(), small_max), &(trie.clone(), root));
+        }
+    }
+}
+
+#[test]
+fn subtrees_hashed_before_their_parents_hang_where_they_should() {
+    // Two children of the root, one of them with more nodes than are kept unhashed, and so are some
+    // children of its own.
+    let large = |n: u32| {
+        let mut key = keccak256(n.to_be_bytes());
+        key[0] = 0x55;
+        key[1] = (n % 2) as u8;
+        (key, Some(vec![n as u8 | 1; 90]))
+    };
+    let other = (B256::repeat_byte(0xaa), Some(vec![1]));
+    let put: Changes = (0..4000).map(large).chain([other.clone()]).collect();
+    // Without the other child the large one is the root; then it is one of two again.
+    let remove: Changes = (0..4000)
+        .map(large)
+        .map(|(key, value)| (key, value.filter(|value| value[0] % 4 == 1)))
+        .chain([(other.0, None)])
+        .collect();
+    for threads in [1, 2] {
+        for small_max in [0, 8] {
+            let options = UpdateOptions { small_max, threads };
+            let mut trie = MapTrie::default();
+            for changes in [&put, &remove, &put, &Changes::from([(other.0, None)])] {
+                let root = trie.apply(changes, options, false);
+                let expected = MapTrie::build(trie.leaves.clone(), small_max);
+                assert_eq!((trie.clone(), root), expected);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_record_appears_above_the_threshold_and_goes_at_it() {
     let options = UpdateOptions::STORAGE;
