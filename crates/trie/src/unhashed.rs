@@ -29,6 +29,9 @@ pub(crate) enum Name {
 pub(crate) struct NodeId(NonZeroUsize);
 
 impl NodeId {
+    /// The first of all.
+    pub(crate) const FIRST: Self = Self(NonZeroUsize::MIN);
+
     fn at(index: usize) -> Self {
         Self(NonZeroUsize::MIN.saturating_add(index))
     }

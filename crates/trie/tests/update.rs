@@ -10,7 +10,8 @@ use common::{Changes, MapTrie, changes, value};
 use proptest::{collection, prelude::*};
 use zvm_core::{B256, DbError, EMPTY_ROOT, keccak256};
 use zvm_trie::{
-    Branch, Change, EmptyTrie, InconsistentTrie, Nibbles, UpdateOptions, trie_root, update,
+    Branch, Change, EmptyTrie, InconsistentTrie, Nibbles, SmallRoots, UpdateOptions, trie_root,
+    update,
 };
 
 proptest! {
@@ -54,6 +55,11 @@ proptest! {
     }
 
     #[test]
+    fn small_tries_hashed_together_have_the_roots_they_have_alone(tries in collection::vec(changes(12), 0..20)) {
+        prop_assert_eq!(small_roots(&tries), roots_alone(&tries));
+    }
+
+    #[test]
     fn a_record_reads_back(changes in changes(40), small_max in 0_u64..9) {
         let mut trie = MapTrie::default();
         trie.apply(&changes, UpdateOptions { small_max, threads: 1 }, false);
@@ -86,6 +92,16 @@ proptest! {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn more_small_tries_than_are_kept_unhashed_have_their_roots(
+        tries in collection::vec(
+            collection::btree_map(any::<[u8; 32]>().prop_map(B256::from), value().prop_map(Some), 0..9),
+            700..900,
+        ),
+    ) {
+        prop_assert_eq!(small_roots(&tries), roots_alone(&tries));
+    }
 
     #[test]
     fn the_number_of_threads_changes_nothing(
@@ -158,6 +174,16 @@ fn subtrees_hashed_before_their_parents_hang_where_they_should() {
 }
 
 #[test]
+fn a_large_trie_may_be_among_small_ones() {
+    let trie = |count: u32| -> Changes {
+        (0..count).map(|n| (keccak256(n.to_be_bytes()), Some(vec![1; 40]))).collect()
+    };
+    let tries = [trie(3), trie(0), trie(5000), trie(1)];
+    assert_eq!(small_roots(&tries), roots_alone(&tries));
+    assert_eq!(small_roots(&tries)[1], EMPTY_ROOT);
+}
+
+#[test]
 fn a_record_appears_above_the_threshold_and_goes_at_it() {
     let options = UpdateOptions::STORAGE;
     let mut trie = MapTrie::default();
@@ -226,4 +252,23 @@ fn records_without_their_leaves_are_an_error() {
 fn unsorted_changes_are_a_mistake_of_the_caller() {
     let change = Change { key: B256::ZERO, existed: false, value: Some(&[1]) };
     let _ = update(&EmptyTrie, &[change, change], UpdateOptions::ACCOUNTS);
+}
+
+/// The roots of tries made of nothing, all at once.
+fn small_roots(tries: &[Changes]) -> Vec<B256> {
+    let mut roots = SmallRoots::default();
+    for trie in tries {
+        let leaves: Vec<_> = trie
+            .iter()
+            .map(|(key, value)| Change { key: *key, existed: false, value: value.as_deref() })
+            .collect();
+        roots.push(&leaves);
+    }
+    roots.finish()
+}
+
+/// The root of each trie alone.
+fn roots_alone(tries: &[Changes]) -> Vec<B256> {
+    let leaf = |(key, value): (&B256, &Option<Vec<u8>>)| value.clone().map(|value| (*key, value));
+    tries.iter().map(|trie| trie_root(trie.iter().filter_map(leaf))).collect()
 }
