@@ -7,7 +7,7 @@ use zvm_core::{
     varint::{self, VarintError},
 };
 
-use crate::{InconsistentTrie, Nibbles, update::Present};
+use crate::{InconsistentTrie, Nibbles, node::references, update::Present};
 
 /// How a node is named by its parent: by its hash, or by itself if its RLP is below 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,6 +46,11 @@ impl NodeRef {
     /// The hash, or `None` for a node that stands for itself.
     pub fn as_hash(&self) -> Option<B256> {
         (self.length == 32).then_some(B256::new(self.bytes))
+    }
+
+    /// The root of a trie whose topmost node this is: its hash whatever its length.
+    pub(crate) fn root(&self) -> B256 {
+        self.as_hash().unwrap_or_else(|| keccak256(self.as_slice()))
     }
 
     /// 32 bytes of hash, or the RLP of a shorter node.
@@ -290,6 +295,17 @@ impl Branch {
         self.extension = extension;
     }
 
+    /// Takes the references out of the RLP of the branch node.
+    pub(crate) fn set_references(&mut self, node: &[u8]) {
+        let (mut refs, mut end) = ([0; 16 * 32], 0);
+        for (_, reference) in references(node) {
+            let next = end + reference.len();
+            refs[end..next].copy_from_slice(&node[reference]);
+            end = next;
+        }
+        self.refs = refs[..end].into();
+    }
+
     pub(crate) fn unpack(&self) -> Slots {
         let mut slots = Slots {
             children: self.children,
@@ -366,18 +382,25 @@ impl Slots {
     }
 
     pub(crate) fn pack(&self, extension: Nibbles, leaf_count: u64) -> Branch {
-        let mut inline = 0;
         let (mut refs, mut end) = ([0; 16 * 32], 0);
         for nibble in 0..16 {
             if let Some(node) = self.reference(nibble) {
-                inline |= u16::from(node.is_inline()) << nibble;
                 let node = node.as_slice();
                 refs[end..end + node.len()].copy_from_slice(node);
                 end += node.len();
             }
         }
+        Branch { extension, refs: refs[..end].into(), ..self.outline(leaf_count) }
+    }
+
+    /// A branch without extension whose references are yet to be [set](Branch::set_references).
+    pub(crate) fn outline(&self, leaf_count: u64) -> Branch {
+        let inline = (0..16)
+            .filter(|nibble| self.reference(*nibble).is_some_and(NodeRef::is_inline))
+            .fold(0, |mask, nibble| mask | 1 << nibble);
         let Self { children, leaves, small, .. } = *self;
-        Branch { extension, leaf_count, children, leaves, small, inline, refs: refs[..end].into() }
+        let (extension, refs) = (Nibbles::EMPTY, Arc::default());
+        Branch { extension, leaf_count, children, leaves, small, inline, refs }
     }
 }
 

@@ -1,9 +1,14 @@
 //! Nodes as RLP, and how their parents name them.
 
-use alloy_rlp::{EMPTY_STRING_CODE, Encodable, Header};
+use std::ops::Range;
+
+use alloy_rlp::{EMPTY_LIST_CODE, EMPTY_STRING_CODE, Encodable, Header};
 use zvm_core::B256;
 
 use crate::{Nibbles, branch::NodeRef, branch::Slots, builder::write_path};
+
+/// Comes before a hash.
+const HASH_CODE: u8 = EMPTY_STRING_CODE + 32;
 
 /// Turns nodes into references. Holds one buffer for all of them.
 #[derive(Default)]
@@ -59,6 +64,7 @@ pub(crate) fn write_branch(out: &mut Vec<u8>, slots: &Slots) {
     let children = (0..16).map(|nibble| slots.reference(nibble));
     let payload_length =
         1 + children.clone().map(|child| child.map_or(1, reference_length)).sum::<usize>();
+    out.reserve(payload_length + 3);
     Header { list: true, payload_length }.encode(out);
     for child in children {
         match child {
@@ -69,15 +75,34 @@ pub(crate) fn write_branch(out: &mut Vec<u8>, slots: &Slots) {
     out.push(EMPTY_STRING_CODE);
 }
 
+/// The children that a branch node names, by their nibbles, and where in the node: the hash, or the
+/// child itself.
+pub(crate) fn references(branch: &[u8]) -> impl Iterator<Item = (usize, Range<usize>)> {
+    // The header of a list tells its length in the first byte, or in as many more as that says.
+    let mut at = 1 + usize::from(branch[0].saturating_sub(0xf7));
+    (0..16).filter_map(move |nibble| {
+        let reference = match branch[at] {
+            EMPTY_STRING_CODE => at..at,
+            HASH_CODE => at + 1..at + 33,
+            list => at..at + 1 + usize::from(list - EMPTY_LIST_CODE),
+        };
+        at = reference.end.max(at + 1);
+        (!reference.is_empty()).then_some((nibble, reference))
+    })
+}
+
 fn reference_length(node: &NodeRef) -> usize {
     node.as_slice().len() + usize::from(!node.is_inline())
 }
 
 fn write_reference(out: &mut Vec<u8>, node: &NodeRef) {
-    if !node.is_inline() {
-        out.push(EMPTY_STRING_CODE + 32);
+    match node.as_hash() {
+        Some(hash) => {
+            out.push(HASH_CODE);
+            out.extend_from_slice(hash.as_slice());
+        }
+        None => out.extend_from_slice(node.as_slice()),
     }
-    out.extend_from_slice(node.as_slice());
 }
 
 /// The length of a path of that many nibbles in hex-prefix encoding, as an RLP string.

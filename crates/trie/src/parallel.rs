@@ -40,7 +40,9 @@ pub(crate) fn children<'c>(
         while let Some((nibble, present, changes)) =
             groups.get(next.fetch_add(1, Ordering::Relaxed))
         {
-            let node = part.child(Nibbles::EMPTY.child(*nibble), *present, changes)?;
+            let start = part.here();
+            let mut node = part.child(Nibbles::EMPTY.child(*nibble), *present, changes)?;
+            part.complete(start, &mut node);
             done.push((*nibble, node, part.take_records()));
         }
         Ok::<_, DbError>(done)

@@ -172,8 +172,7 @@ impl PartialTrie {
     pub fn root(&mut self) -> B256 {
         match self.root.name(0, &mut NodeWriter::default()) {
             None => EMPTY_ROOT,
-            // The root is named by its hash whatever its length.
-            Some((name, _)) => name.as_hash().unwrap_or_else(|| keccak256(name.as_slice())),
+            Some((name, _)) => name.root(),
         }
     }
 }

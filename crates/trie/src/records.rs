@@ -1,6 +1,6 @@
 //! One pass over all leaves to a root and every branch record.
 
-use zvm_core::{B256, DbError, EMPTY_ROOT, keccak256};
+use zvm_core::{B256, DbError, EMPTY_ROOT};
 
 use crate::{
     Branch, Nibbles,
@@ -120,8 +120,7 @@ impl<F: FnMut(Nibbles, Branch) -> Result<(), DbError>> RecordBuilder<F> {
             top.add(key_nibble(&self.key, top.depth), &done);
             done = self.close(&top, self.open.last().map_or(0, |open| open.depth + 1))?;
         }
-        // The root is named by its hash whatever its length.
-        Ok(done.node.as_hash().unwrap_or_else(|| keccak256(done.node.as_slice())))
+        Ok(done.node.root())
     }
 
     /// Takes the innermost open branch, or a new one at `depth` if all are above it.

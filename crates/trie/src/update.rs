@@ -6,16 +6,20 @@
 
 use std::{borrow::Cow, ops::ControlFlow};
 
-use zvm_core::{B256, DbError, EMPTY_ROOT, keccak256};
+use zvm_core::{B256, DbError, EMPTY_ROOT};
 
 use crate::{
     Branch, Nibbles, TrieReader,
     branch::{NodeRef, Slots},
     error::InconsistentTrie,
     nibbles::{common_nibbles, key_nibble},
-    node::NodeWriter,
     parallel,
+    unhashed::{Name, NodeId, Unhashed},
 };
+
+/// Bytes of nodes below a child that are hashed before the next child is looked at: enough to fill
+/// all lanes at most levels, and little enough to stay in a processor's cache.
+pub(crate) const HASH_BYTES: usize = 64 * 1024;
 
 /// What happens to one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,10 +79,7 @@ pub fn update(
     changes: &[Change<'_>],
     options: UpdateOptions,
 ) -> Result<TrieUpdate, DbError> {
-    assert!(
-        changes.is_sorted_by(|a, b| a.key < b.key),
-        "changes of a trie come in ascending order, each key once"
-    );
+    check_order(changes);
     // Removing what is not there would only send the recursion to places that stay as they are.
     let effective: Cow<'_, [Change<'_>]> = if changes.iter().any(Change::is_idle) {
         changes.iter().filter(|change| !change.is_idle()).copied().collect()
@@ -87,11 +88,11 @@ pub fn update(
     };
 
     let mut worker = Worker::new(reader, options);
+    let start = worker.here();
     let node = worker.subtree(Nibbles::EMPTY, &effective)?;
     let root = match worker.hang(&Nibbles::EMPTY, node) {
         None => EMPTY_ROOT,
-        // The root is named by its hash whatever its length.
-        Some((node, _)) => node.as_hash().unwrap_or_else(|| keccak256(node.as_slice())),
+        Some((name, _)) => worker.hash_from(start, name).root(),
     };
     let mut records = worker.records;
     records.retain(|record| record.was_stored || record.branch.is_some());
@@ -99,6 +100,14 @@ pub fn update(
     records.sort_by_key(|record| record.path);
     let branches = records.into_iter().map(|record| (record.path, record.branch)).collect();
     Ok(TrieUpdate { root, branches })
+}
+
+/// Panics if the keys do not ascend.
+pub(crate) fn check_order(changes: &[Change<'_>]) {
+    assert!(
+        changes.is_sorted_by(|a, b| a.key < b.key),
+        "changes of a trie come in ascending order, each key once"
+    );
 }
 
 impl<'a> Change<'a> {
@@ -129,7 +138,7 @@ pub(crate) enum Node<'a> {
 pub(crate) struct Floating {
     /// Where the branch node is.
     path: Nibbles,
-    node: NodeRef,
+    name: Name,
     /// Which of the [`Worker`]'s records is its own; `None` for a small subtree.
     record: Option<usize>,
 }
@@ -139,6 +148,8 @@ pub(crate) struct Record {
     path: Nibbles,
     was_stored: bool,
     branch: Option<Branch>,
+    /// The node that the references of `branch` are still to be taken from.
+    waiting: Option<NodeId>,
 }
 
 /// A branch whose children are being replaced.
@@ -147,8 +158,17 @@ pub(crate) struct Open<'a> {
     pub(crate) path: Nibbles,
     /// The children that stay, and the new ones that have been hung.
     slots: Slots,
+    /// Those of them that are not hashed yet.
+    waiting: [Option<NodeId>; 16],
     /// The first new child, as long as it is the only child of all.
     pending: Option<(u8, Node<'a>)>,
+}
+
+/// Where in a [`Worker`] the nodes and records of a subtree begin.
+#[derive(Clone, Copy)]
+pub(crate) struct Start {
+    node: NodeId,
+    record: usize,
 }
 
 /// What is at the path of a child.
@@ -165,14 +185,14 @@ pub(crate) enum Present {
 pub(crate) struct Worker<'r> {
     reader: &'r dyn TrieReader,
     options: UpdateOptions,
-    writer: NodeWriter,
+    pub(crate) unhashed: Unhashed,
     /// In order of their paths, as they are visited on the way down.
     records: Vec<Record>,
 }
 
 impl<'r> Worker<'r> {
     pub(crate) fn new(reader: &'r dyn TrieReader, options: UpdateOptions) -> Self {
-        Self { reader, options, writer: NodeWriter::default(), records: Vec::new() }
+        Self { reader, options, unhashed: Unhashed::default(), records: Vec::new() }
     }
 
     /// A worker for a part of the same update, on a thread of its own.
@@ -231,12 +251,12 @@ impl<'r> Worker<'r> {
             [] => end.len(),
         };
         if parting == end.len() {
-            let mut open = Open { path: end, slots, pending: None };
+            let mut open = Open::new(end, slots);
             self.descend(&mut open, changes)?;
             return self.close(Some(record), open, leaf_count_after);
         }
         // A new key leaves the extension: a new branch there, with the old one below it.
-        let mut open = Open::new(end.prefix(parting));
+        let mut open = Open::new(end.prefix(parting), Slots::default());
         let along = end.get(parting);
         let below = |change: &Change<'_>| key_nibble(&change.key, parting);
         let (before, rest) = changes.split_at(changes.partition_point(|c| below(c) < along));
@@ -277,14 +297,22 @@ impl<'r> Worker<'r> {
         }
         for group in groups {
             let nibble = key_nibble(&group[0].key, depth);
-            let node = self.child(open.path.child(nibble), before.at(nibble), group)?;
+            let start = self.here();
+            let mut node = self.child(open.path.child(nibble), before.at(nibble), group)?;
+            if self.unhashed.bytes_from(start.node) > HASH_BYTES {
+                self.complete(start, &mut node);
+            }
             self.add(open, nibble, node);
         }
         Ok(())
     }
 
     /// A subtree of nothing but `changes`.
-    fn grow<'c>(&mut self, path: Nibbles, changes: &[Change<'c>]) -> Result<Node<'c>, DbError> {
+    pub(crate) fn grow<'c>(
+        &mut self,
+        path: Nibbles,
+        changes: &[Change<'c>],
+    ) -> Result<Node<'c>, DbError> {
         if changes.iter().all(|change| change.put().is_some()) {
             return self.build(path, changes);
         }
@@ -306,7 +334,7 @@ impl<'r> Worker<'r> {
         let leaf_count = leaves.len() as u64;
         let record = (leaf_count > self.options.small_max).then(|| self.record(path, false));
         let end = common_nibbles(&first.key, &last.key);
-        let mut open = Open::new(Nibbles::of_key(&first.key, end));
+        let mut open = Open::new(Nibbles::of_key(&first.key, end), Slots::default());
         self.descend(&mut open, leaves)?;
         self.close(record, open, leaf_count)
     }
@@ -384,8 +412,10 @@ impl<'r> Worker<'r> {
     }
 
     fn settle(&mut self, open: &mut Open<'_>, nibble: u8, node: Node<'_>) {
-        if let Some((node, present)) = self.hang(&open.path.child(nibble), node) {
-            open.slots.set(usize::from(nibble), node, present);
+        if let Some((name, present)) = self.hang(&open.path.child(nibble), node) {
+            let nibble = usize::from(nibble);
+            open.slots.set(nibble, name.reference(), present);
+            open.waiting[nibble] = name.waiting();
         }
     }
 
@@ -401,12 +431,17 @@ impl<'r> Worker<'r> {
             None if open.slots.children == 0 => return Ok(Node::Empty),
             None if open.slots.children.is_power_of_two() => self.only_child(&open)?,
             None => {
-                let node = self.writer.branch(&open.slots);
+                let name = self.unhashed.branch(&open.slots, &open.waiting);
                 let record = record.filter(|_| leaf_count > self.options.small_max);
                 if let Some(record) = record {
-                    self.records[record].branch = Some(open.slots.pack(Nibbles::EMPTY, leaf_count));
+                    let record = &mut self.records[record];
+                    record.waiting = name.waiting();
+                    record.branch = Some(match record.waiting {
+                        Some(_) => open.slots.outline(leaf_count),
+                        None => open.slots.pack(Nibbles::EMPTY, leaf_count),
+                    });
                 }
-                return Ok(Node::Branch(Floating { path: open.path, node, record }));
+                return Ok(Node::Branch(Floating { path: open.path, name, record }));
             }
         };
         // It takes the place of this branch.
@@ -415,6 +450,7 @@ impl<'r> Worker<'r> {
         {
             let from = lower.replace(record).expect("matched above");
             self.records[record].branch = self.records[from].branch.take();
+            self.records[record].waiting = self.records[from].waiting.take();
         }
         Ok(only)
     }
@@ -434,11 +470,11 @@ impl<'r> Worker<'r> {
     }
 
     /// Hangs `node` at `path`: its reference, and what it is.
-    fn hang(&mut self, path: &Nibbles, node: Node<'_>) -> Option<(NodeRef, Present)> {
+    pub(crate) fn hang(&mut self, path: &Nibbles, node: Node<'_>) -> Option<(Name, Present)> {
         match node {
             Node::Empty => None,
             Node::Leaf { key, value } => {
-                Some((self.writer.leaf(&key, path.len(), &value), Present::Leaf))
+                Some((self.unhashed.leaf(&key, path.len(), &value), Present::Leaf))
             }
             Node::Branch(floating) => {
                 let branch =
@@ -450,15 +486,41 @@ impl<'r> Worker<'r> {
                     }
                     None => Present::Small,
                 };
-                Some((self.writer.extension(&floating.path, path.len(), floating.node), present))
+                let name = self.unhashed.extension(&floating.path, path.len(), floating.name);
+                Some((name, present))
             }
         }
     }
 
     /// Notes that the record at `path` is visited, before any below it.
     fn record(&mut self, path: Nibbles, was_stored: bool) -> usize {
-        self.records.push(Record { path, was_stored, branch: None });
+        self.records.push(Record { path, was_stored, branch: None, waiting: None });
         self.records.len() - 1
+    }
+
+    /// Where nodes and records of the next subtree begin.
+    pub(crate) fn here(&self) -> Start {
+        Start { node: self.unhashed.next(), record: self.records.len() }
+    }
+
+    /// Hashes the nodes of the subtree that began at `start` and has come to `node`.
+    pub(crate) fn complete(&mut self, start: Start, node: &mut Node<'_>) {
+        if let Node::Branch(floating) = node {
+            floating.name = Name::Known(self.hash_from(start, floating.name));
+        }
+    }
+
+    /// Hashes all nodes since `start`, the last of which has this name.
+    fn hash_from(&mut self, start: Start, name: Name) -> NodeRef {
+        self.unhashed.hash_from(start.node);
+        for record in &mut self.records[start.record..] {
+            if let (Some(branch), Some(id)) = (&mut record.branch, record.waiting.take()) {
+                branch.set_references(self.unhashed.rlp(id));
+            }
+        }
+        let node = self.unhashed.known(name);
+        self.unhashed.forget_from(start.node);
+        node
     }
 
     pub(crate) fn take_records(&mut self) -> Vec<Record> {
@@ -467,8 +529,8 @@ impl<'r> Worker<'r> {
 }
 
 impl Open<'_> {
-    fn new(path: Nibbles) -> Self {
-        Self { path, slots: Slots::default(), pending: None }
+    fn new(path: Nibbles, slots: Slots) -> Self {
+        Self { path, slots, waiting: [None; 16], pending: None }
     }
 }
 

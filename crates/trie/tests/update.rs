@@ -10,7 +10,8 @@ use common::{Changes, MapTrie, changes, value};
 use proptest::{collection, prelude::*};
 use zvm_core::{B256, DbError, EMPTY_ROOT, keccak256};
 use zvm_trie::{
-    Branch, Change, EmptyTrie, InconsistentTrie, Nibbles, UpdateOptions, trie_root, update,
+    Branch, Change, EmptyTrie, InconsistentTrie, Nibbles, SmallRoots, UpdateOptions, trie_root,
+    update,
 };
 
 proptest! {
@@ -54,6 +55,11 @@ proptest! {
     }
 
     #[test]
+    fn small_tries_hashed_together_have_the_roots_they_have_alone(tries in collection::vec(changes(12), 0..20)) {
+        prop_assert_eq!(small_roots(&tries), roots_alone(&tries));
+    }
+
+    #[test]
     fn a_record_reads_back(changes in changes(40), small_max in 0_u64..9) {
         let mut trie = MapTrie::default();
         trie.apply(&changes, UpdateOptions { small_max, threads: 1 }, false);
@@ -88,6 +94,16 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
 
     #[test]
+    fn more_small_tries_than_are_kept_unhashed_have_their_roots(
+        tries in collection::vec(
+            collection::btree_map(any::<[u8; 32]>().prop_map(B256::from), value().prop_map(Some), 0..9),
+            700..900,
+        ),
+    ) {
+        prop_assert_eq!(small_roots(&tries), roots_alone(&tries));
+    }
+
+    #[test]
     fn the_number_of_threads_changes_nothing(
         rounds in collection::vec(
             collection::btree_map(
@@ -108,6 +124,63 @@ proptest! {
             prop_assert_eq!(&MapTrie::build(one.leaves.clone(), 8), &(one.clone(), root));
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn threads_leave_inline_nodes_and_extensions_as_one_does(
+        rounds in collection::vec(changes(900), 1..4),
+        small_max in prop_oneof![Just(0_u64), Just(8)],
+    ) {
+        let mut trie = MapTrie::default();
+        for changes in rounds {
+            let root = trie.apply(&changes, UpdateOptions { small_max, threads: 2 }, false);
+            prop_assert_eq!(&MapTrie::build(trie.leaves.clone(), small_max), &(trie.clone(), root));
+        }
+    }
+}
+
+#[test]
+fn subtrees_hashed_before_their_parents_hang_where_they_should() {
+    // Two children of the root, one of them with more nodes than are kept unhashed, and so are some
+    // children of its own.
+    let large = |n: u32| {
+        let mut key = keccak256(n.to_be_bytes());
+        key[0] = 0x55;
+        key[1] = (n % 2) as u8;
+        (key, Some(vec![n as u8 | 1; 90]))
+    };
+    let other = (B256::repeat_byte(0xaa), Some(vec![1]));
+    let put: Changes = (0..4000).map(large).chain([other.clone()]).collect();
+    // Without the other child the large one is the root; then it is one of two again.
+    let remove: Changes = (0..4000)
+        .map(large)
+        .map(|(key, value)| (key, value.filter(|value| value[0] % 4 == 1)))
+        .chain([(other.0, None)])
+        .collect();
+    for threads in [1, 2] {
+        for small_max in [0, 8] {
+            let options = UpdateOptions { small_max, threads };
+            let mut trie = MapTrie::default();
+            for changes in [&put, &remove, &put, &Changes::from([(other.0, None)])] {
+                let root = trie.apply(changes, options, false);
+                let expected = MapTrie::build(trie.leaves.clone(), small_max);
+                assert_eq!((trie.clone(), root), expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_large_trie_may_be_among_small_ones() {
+    let trie = |count: u32| -> Changes {
+        (0..count).map(|n| (keccak256(n.to_be_bytes()), Some(vec![1; 40]))).collect()
+    };
+    let tries = [trie(3), trie(0), trie(5000), trie(1)];
+    assert_eq!(small_roots(&tries), roots_alone(&tries));
+    assert_eq!(small_roots(&tries)[1], EMPTY_ROOT);
 }
 
 #[test]
@@ -179,4 +252,23 @@ fn records_without_their_leaves_are_an_error() {
 fn unsorted_changes_are_a_mistake_of_the_caller() {
     let change = Change { key: B256::ZERO, existed: false, value: Some(&[1]) };
     let _ = update(&EmptyTrie, &[change, change], UpdateOptions::ACCOUNTS);
+}
+
+/// The roots of tries made of nothing, all at once.
+fn small_roots(tries: &[Changes]) -> Vec<B256> {
+    let mut roots = SmallRoots::default();
+    for trie in tries {
+        let leaves: Vec<_> = trie
+            .iter()
+            .map(|(key, value)| Change { key: *key, existed: false, value: value.as_deref() })
+            .collect();
+        roots.push(&leaves);
+    }
+    roots.finish()
+}
+
+/// The root of each trie alone.
+fn roots_alone(tries: &[Changes]) -> Vec<B256> {
+    let leaf = |(key, value): (&B256, &Option<Vec<u8>>)| value.clone().map(|value| (*key, value));
+    tries.iter().map(|trie| trie_root(trie.iter().filter_map(leaf))).collect()
 }
