@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use alloy_trie::{HashBuilder, Nibbles, TrieAccount, root};
 use proptest::{collection, prelude::*};
 use zvm_core::{AccountInfo, Address, B256, U256};
-use zvm_trie::{ordered_root, state_root, storage_root, trie_root};
+use zvm_trie::{ordered_root, state_root, storage_root, storage_roots, trie_root};
 
 /// Words from one byte to full length, so that leaves fall on both sides of 32 bytes.
 fn word() -> impl Strategy<Value = U256> {
@@ -41,6 +41,21 @@ proptest! {
             .map(|(slot, word)| (B256::from(*slot), *word))
             .collect();
         prop_assert_eq!(storage_root(slots), root::storage_root_unhashed(present));
+    }
+
+    #[test]
+    fn storage_roots_of_many_accounts_match(
+        accounts in collection::vec(collection::hash_map(word(), word(), 0..12), 0..40),
+    ) {
+        let theirs: Vec<B256> = accounts
+            .iter()
+            .map(|slots| {
+                let present = slots.iter().filter(|(_, word)| !word.is_zero());
+                let present = present.map(|(slot, word)| (B256::from(*slot), *word));
+                root::storage_root_unhashed(present)
+            })
+            .collect();
+        prop_assert_eq!(storage_roots(accounts), theirs);
     }
 
     #[test]

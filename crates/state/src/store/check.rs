@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, ops::ControlFlow};
 
 use zvm_core::{B256, DbError, KECCAK_EMPTY, hex, keccak256};
-use zvm_trie::{LeafVisitor, Nibbles, RecordBuilder, RootBuilder, UpdateOptions};
+use zvm_trie::{LeafVisitor, Nibbles, RecordBuilder, RootBuilder, UpdateOptions, storage_root};
 
 use super::{
     FileDb, WALK_STEP,
@@ -12,7 +12,7 @@ use super::{
     plan::{AccountChange, SlotChange},
     read::{corrupt, corrupt_at, entries, get_all},
     record::{AccountRecord, SlotRecord},
-    storage::inline_root,
+    storage::inline_words,
     tries::{TrieChanges, account_leaves, for_each_slot, storage_leaves},
 };
 use crate::kv::{KvReader, Table};
@@ -233,7 +233,7 @@ impl FileDb {
 
     /// Checks the root of the slots that an account has in its record.
     fn check_inline(&self, hash: &B256, record: &AccountRecord) -> Result<(), DbError> {
-        let root = inline_root(record.inline());
+        let root = storage_root(inline_words(record.inline()));
         if root != record.storage_root {
             let what = format!("storage root {}, that of its slots is {root}", record.storage_root);
             return Err(corrupt_at(&self.kv(), Table::Accounts, hash.as_slice(), what));

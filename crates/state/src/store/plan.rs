@@ -3,13 +3,14 @@
 use std::{collections::BTreeMap, ops::ControlFlow};
 
 use zvm_core::{AccountDiff, Address, B256, DbError, EMPTY_ROOT, StateDiff, U256, keccak256};
+use zvm_trie::storage_roots;
 
 use super::{
     keys::{Life, SlotKey, life, slot_hash, slot_key},
     read::{corrupt_at, exact},
     recent::Recent,
     record::{AccountRecord, SlotRecord},
-    storage::{INLINE_MAX, Storage, by_hash, inline_root, set_inline},
+    storage::{INLINE_MAX, Storage, by_hash, inline_words, set_inline},
     tries::for_each_slot,
 };
 use crate::kv::{KvReader, Order, Table};
@@ -101,11 +102,12 @@ impl Plan {
             let new = plan.account(kv, &hash, *address, change, old.as_ref(), &mut written)?;
             plan.accounts.push(AccountChange { hash, old, new });
         }
+        plan.set_inline_roots();
         Ok(plan)
     }
 
-    /// The record of an account after `change`. The root of storage in the table is that from before.
-    /// What is `written` there to its slots is at the front.
+    /// The record of an account after `change`, with whatever root. What is `written` to its slots in
+    /// the table is at the front.
     fn account(
         &mut self,
         kv: &dyn KvReader,
@@ -135,7 +137,6 @@ impl Plan {
                 *written = behind;
                 let left = self.in_table(kv, &life(hash, *incarnation), slots, of_account)?;
                 if let Some(left) = left {
-                    new.storage_root = inline_root(&left);
                     new.storage = Storage::Inline(left);
                 }
             }
@@ -145,8 +146,6 @@ impl Plan {
                 }
                 if slots.len() as u64 > INLINE_MAX {
                     new.storage = self.into_table(kv, hash, slots)?;
-                } else if kept.is_none_or(|record| record.inline() != slots.as_slice()) {
-                    new.storage_root = inline_root(slots);
                 }
             }
         }
@@ -204,6 +203,23 @@ impl Plan {
             SlotChange { key: slot_key(&life, &hash), slot, old: U256::ZERO, new: word }
         }));
         Ok(Storage::Table { incarnation, slots: slots.len() as u64 })
+    }
+
+    /// Fills in the roots of storage in records.
+    fn set_inline_roots(&mut self) {
+        let mut changed = Vec::new();
+        for AccountChange { old, new, .. } in &mut self.accounts {
+            let Some(new) = new else { continue };
+            match old.as_ref().filter(|old| old.storage == new.storage) {
+                Some(old) => new.storage_root = old.storage_root,
+                None if matches!(new.storage, Storage::Inline(_)) => changed.push(new),
+                None => {}
+            }
+        }
+        let roots = storage_roots(changed.iter().map(|record| inline_words(record.inline())));
+        for (record, root) in changed.into_iter().zip(roots) {
+            record.storage_root = root;
+        }
     }
 
     /// Fills in the new roots of storage in the table, which come in key order.

@@ -7,9 +7,7 @@
 use std::ops::ControlFlow;
 
 use zvm_core::{B256, DbError, U256};
-use zvm_trie::{
-    Branch, LeafVisitor, Nibbles, TrieReader, UpdateOptions, encode_word, storage_root,
-};
+use zvm_trie::{Branch, LeafVisitor, Nibbles, TrieReader, UpdateOptions, encode_word};
 
 use super::{keys::slot_hash, record::SlotRecord};
 
@@ -62,9 +60,9 @@ pub(super) fn set_inline(slots: &mut Vec<SlotRecord>, slot: U256, word: U256) {
     }
 }
 
-/// Root of the storage trie over slots in a record.
-pub(super) fn inline_root(slots: &[SlotRecord]) -> B256 {
-    storage_root(slots.iter().map(|record| (record.slot, record.word)))
+/// Slot and word of each slot in a record.
+pub(super) fn inline_words(slots: &[SlotRecord]) -> impl Iterator<Item = (U256, U256)> {
+    slots.iter().map(|record| (record.slot, record.word))
 }
 
 /// The slots of a record in the order of their hashes.
