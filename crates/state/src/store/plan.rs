@@ -48,7 +48,7 @@ impl SlotChange {
 /// The records that a diff changes, each kind in key order.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    /// All accounts of the diff. The storage roots of `new` are yet to be filled in.
+    /// All accounts of the diff. Roots of storage in the table are yet to be filled in.
     pub(super) accounts: Vec<AccountChange>,
     /// Records of the table `storage` that really change.
     pub(super) slots: Vec<SlotChange>,
