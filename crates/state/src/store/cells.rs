@@ -166,3 +166,47 @@ fn entries(mut records: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
         Some((key, value))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kv::{MemoryTables, WriteBatch};
+
+    #[test]
+    fn a_cell_is_read_once_until_its_slice_is_written() {
+        let accounts: Vec<B256> = (0..=255).map(B256::repeat_byte).collect();
+        let tables = |value| {
+            let (mut tables, mut batch) = (MemoryTables::default(), WriteBatch::new());
+            for account in &accounts {
+                batch.put(Table::Accounts, account.as_slice(), &[value]);
+            }
+            tables.write(batch);
+            tables
+        };
+        let (before, after) = (tables(1), tables(2));
+        let mut cells = Cells::default();
+        let get = |cells: &Cells, kv, place: usize| {
+            cells.get(kv, accounts[place].as_slice()).unwrap().unwrap()[0]
+        };
+        let visit = |cells: &Cells, kv, place: usize| {
+            let (mut seen, key) = (Vec::new(), accounts[place].as_slice());
+            let see = &mut |_: &[u8], value: &[u8]| {
+                seen.push(value[0]);
+                Ok(ControlFlow::Continue(()))
+            };
+            cells.visit(kv, key, key, see).unwrap();
+            seen
+        };
+        assert_eq!((get(&cells, &before, 7), get(&cells, &after, 7)), (1, 2), "of unknown size");
+        cells.fit(256);
+        assert_eq!((get(&cells, &before, 7), get(&cells, &after, 7)), (1, 1));
+        assert_eq!((visit(&cells, &after, 7), visit(&cells, &after, 8)), (vec![1], vec![2]));
+        cells.forget_slice(slice_of(&[8]) as u64);
+        assert_eq!(get(&cells, &after, 7), 1, "another slice was written");
+        cells.forget_slice(slice_of(&[7]) as u64);
+        assert_eq!((visit(&cells, &after, 7), get(&cells, &after, 7)), (vec![2], 2));
+        // Cells of another size begin anew.
+        cells.fit(1 << 20);
+        assert_eq!(get(&cells, &before, 7), 1);
+    }
+}

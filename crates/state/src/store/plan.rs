@@ -135,7 +135,7 @@ impl Plan {
             Storage::Table { incarnation, slots } => {
                 let (of_account, behind) = written.split_at(change.storage.len());
                 *written = behind;
-                let left = self.in_table(kv, &life(hash, *incarnation), slots, of_account)?;
+                let left = self.change_table(kv, &life(hash, *incarnation), slots, of_account)?;
                 if let Some(left) = left {
                     new.storage = Storage::Inline(left);
                 }
@@ -145,7 +145,7 @@ impl Plan {
                     set_inline(slots, *slot, word.new);
                 }
                 if slots.len() as u64 > INLINE_MAX {
-                    new.storage = self.into_table(kv, hash, slots)?;
+                    new.storage = self.spill(kv, hash, slots)?;
                 }
             }
         }
@@ -154,7 +154,7 @@ impl Plan {
 
     /// Changes slots of a life that has so many. If few enough are left they leave the table, and are
     /// the answer.
-    fn in_table(
+    fn change_table(
         &mut self,
         kv: &dyn KvReader,
         life: &Life,
@@ -190,7 +190,7 @@ impl Plan {
     }
 
     /// Moves slots, too many for a record, to the table.
-    fn into_table(
+    fn spill(
         &mut self,
         kv: &dyn KvReader,
         hash: &B256,
