@@ -51,7 +51,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 }
 
 fn arguments(mut arguments: impl Iterator<Item = String>) -> Option<Workload> {
-    let mut workload = Workload { seed: 1, blocks: 10_000, addresses: 64, slots: 24 };
+    let mut workload = Workload { seed: 1, blocks: 10_000, addresses: 64, slots: 14 };
     while let Some(name) = arguments.next() {
         let number = arguments.next()?.parse().ok()?;
         match name.as_str() {

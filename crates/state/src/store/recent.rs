@@ -17,7 +17,7 @@ use super::{
 use crate::kv::{KvReader, Table};
 
 /// Bytes of both caches together.
-const BYTES_MAX: usize = 16 << 20;
+const BYTES_MAX: usize = 24 << 20;
 
 /// Bytes of a map entry beside key and value, roughly.
 const ENTRY_BYTES: usize = 8;
@@ -38,8 +38,8 @@ impl Default for Recent {
         };
         let slot = |_: &_, _: &_| size_of::<(SlotKey, U256)>() + ENTRY_BYTES;
         Self {
-            accounts: Mutex::new(Generations::new(BYTES_MAX / 2, account)),
-            slots: Mutex::new(Generations::new(BYTES_MAX / 2, slot)),
+            accounts: Mutex::new(Generations::new(BYTES_MAX / 3 * 2, account)),
+            slots: Mutex::new(Generations::new(BYTES_MAX / 3, slot)),
         }
     }
 }
