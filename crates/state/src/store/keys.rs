@@ -7,8 +7,9 @@ pub(super) use zvm_trie::slot_hash;
 /// `keccak(address) ‖ incarnation`: what the slots and storage trie of one life of an account begin
 /// with.
 ///
-/// An account that loses all its storage at once gets a new incarnation with its next slot. The old
-/// slots stay where they are for as long as the past needs them.
+/// Slots that are in the record of their account need none. An account that loses all its slots in the
+/// table at once gets a new incarnation with its next ones there. The old slots stay where they are for
+/// as long as the past needs them.
 pub(super) type Life = [u8; 36];
 
 /// The key of a slot: `life ‖ keccak(slot)`.

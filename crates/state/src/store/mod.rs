@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `meta` | name | head, history, tries; `format` without envelope |
 //! | `accounts` | keccak(address) | address, nonce, balance, code hash, storage root, up to eight slots |
-//! | `storage` | keccak(address) ‖ incarnation u32 ‖ keccak(slot) | slot, and its word, never zero |
+//! | `storage` | keccak(address) ‖ incarnation u32 ‖ keccak(slot) | slot, and its word, never zero; of accounts with more than eight slots |
 //! | `code` | code hash | bytes |
 //! | `trie_accounts` | path, a nibble a byte | branch |
 //! | `trie_storage` | keccak(address) ‖ incarnation ‖ path | branch; none for eight slots or fewer |
