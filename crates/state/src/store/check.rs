@@ -66,7 +66,8 @@ impl FileDb {
     /// Checks that the stored trie, with `accounts` put to what they are, leads to the root.
     fn check_root(&self, accounts: &[AccountChange]) -> Result<(), DbError> {
         let mut unused = TrieChanges::default();
-        let root = self.tries()?.update_accounts(&self.kv(), accounts, &mut unused)?;
+        let root =
+            self.tries()?.update_accounts(&self.kv(), &accounts.iter().collect(), &mut unused)?;
         if root != self.meta.head.root {
             let leaf = accounts.first().map(|account| format!(" from account {}", account.hash));
             let what = format!(
@@ -141,7 +142,7 @@ impl FileDb {
         let same = [SlotChange { key: slot_key(life, &hash), slot, old: word, new: word }];
         let count = |_: &_| Some(record.storage.count());
         let mut unused = TrieChanges::default();
-        let roots = self.tries()?.update_storage(kv, &same, count, &mut unused)?;
+        let roots = self.tries()?.update_storage(kv, &same.iter().collect(), count, &mut unused)?;
         match roots.first() {
             Some((_, root)) if *root == record.storage_root => Ok(()),
             _ => Err(fault(format!("storage root is not that of its slot {hash}"))),

@@ -181,11 +181,11 @@ impl FileDb {
         let mut plan = Plan::new(kv, &self.recent, diff)?;
         let mut branches = TrieChanges::default();
         let count = |life: &_| plan.slot_counts.get(life).copied();
-        let roots = tries.update_storage(kv, &plan.slots, count, &mut branches)?;
+        let roots = tries.update_storage(kv, &plan.slots.iter().collect(), count, &mut branches)?;
         plan.set_storage_roots(kv, &roots)?;
         let root = match plan.accounts.is_empty() {
             true => self.meta.head.root,
-            false => tries.update_accounts(kv, &plan.accounts, &mut branches)?,
+            false => tries.update_accounts(kv, &plan.accounts.iter().collect(), &mut branches)?,
         };
         let mut redo = Redo::default();
         set_state(&plan.accounts, &plan.slots, &mut redo);

@@ -10,7 +10,7 @@ use super::{
     record::{AccountRecord, Head, SlotRecord, decode_blocks, number, seal},
     storage::inline_word,
 };
-use crate::kv::{KvReader, Table, WriteBatch, records::unseal};
+use crate::kv::{KvReader, Order, Table, WriteBatch, records::unseal};
 
 /// Bytes that a change takes in the index, roughly.
 const INDEX_BYTES: u64 = 40;
@@ -77,6 +77,28 @@ pub(super) fn stage_changes(block: u64, before: &Head, plan: &Plan, batch: &mut 
         add(Kind::Ended, life, &slots.to_be_bytes());
     }
     bytes
+}
+
+/// Visits what blocks `first` to `last` have changed, oldest first: each key of `changes` with its
+/// record.
+pub(super) fn for_each_change(
+    kv: &dyn KvReader,
+    first: u64,
+    last: u64,
+    mut visit: impl FnMut(Change<'_>, &[u8], &[u8]) -> Result<(), DbError>,
+) -> Result<(), DbError> {
+    let start = change_key(first, Kind::Head, &[]);
+    for entry in kv.iter(Table::Changes, &[], Some(&start), Order::Forward)? {
+        let (key, record) = entry?;
+        let change = Change::parse(kv, &key)?;
+        if change.block > last {
+            break;
+        }
+        if change.kind != Kind::Redo {
+            visit(change, &key, &record)?;
+        }
+    }
+    Ok(())
 }
 
 /// How much history a change is, its place in the index and the slots it holds back included.

@@ -28,6 +28,7 @@ mod generations;
 mod history;
 mod index;
 mod keys;
+mod leaves;
 mod options;
 mod pending;
 mod plan;
@@ -354,7 +355,7 @@ impl StateBackend for FileDb {
         Ok(self.meta.floor)
     }
 
-    /// More than 64 blocks are undone in steps, each of which is atomic and leads to a block.
+    /// Many changes are undone in steps, each of which is atomic and leads to a block.
     fn unwind(&mut self, number: u64) -> Result<(), DbError> {
         self.check_kept(number)?;
         self.unwind_to(Some(number))

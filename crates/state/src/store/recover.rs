@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use zvm_core::{B256, DbError, U256};
 
 use super::{
-    FileOptions, History,
+    FileOptions, History, WALK_STEP,
     commit::TRIE_LAG,
-    history::{Change, change_bytes},
-    keys::{Kind, SlotKey, change_key},
-    plan::{AccountChange, SlotChange},
-    read::{corrupt, exact, get, get_all, open, put},
-    record::{AccountRecord, Head, SlotRecord, number},
+    history::for_each_change,
+    keys::{Kind, SlotKey},
+    leaves::Leaves,
+    read::{corrupt, get, get_all, open, put},
+    record::{AccountRecord, Head, SlotRecord, array, number},
     tries::{TrieChanges, Tries},
 };
-use crate::kv::{KvReader, Order, Table, WriteBatch};
+use crate::kv::{KvReader, Table, WriteBatch};
 
 /// The layout of this program. A store with a higher number is refused.
 pub(crate) const FORMAT_VERSION: u32 = 6;
@@ -172,14 +172,14 @@ pub(super) fn catch_up(
         return unfit(format!("of block {:?}, the head is {head}", meta.trie_block));
     }
     let first = meta.trie_block.map_or(0, |block| block.saturating_add(1));
-    let before = Before::read(kv, first, head)?;
-    let (accounts, slots) = before.to_present(kv)?;
+    let touched = Touched::read(kv, first, head)?;
+    let (accounts, slots) = (touched.accounts, touched.slots);
     let mut changes = TrieChanges::default();
-    tries.update_storage(kv, &slots, |_| None, &mut changes)?;
+    tries.update_storage(kv, &slots_now(kv, slots)?, |_| None, &mut changes)?;
     let root = match accounts.is_empty() {
         // Blocks without a change have the root before them.
-        true => before.head(kv)?.root,
-        false => tries.update_accounts(kv, &accounts, &mut changes)?,
+        true => touched.root,
+        false => tries.update_accounts(kv, &accounts_now(kv, accounts)?, &mut changes)?,
     };
     if root != meta.head.root {
         return unfit(format!("leads to root {root}, the head has {}", meta.head.root));
@@ -188,101 +188,84 @@ pub(super) fn catch_up(
     Ok(tries)
 }
 
-/// The oldest values that some blocks have changed.
-#[derive(Debug, Default)]
-pub(super) struct Before {
-    /// By kind and key: the block that changed the value, and its body; an empty one is an absent
-    /// value.
-    pub(super) values: BTreeMap<(Kind, Vec<u8>), (u64, Vec<u8>)>,
-    /// Bytes of the history of these blocks.
-    pub(super) bytes: u64,
+/// What some blocks have changed, and whether it was there before them.
+struct Touched {
+    /// The root before them.
+    root: B256,
+    accounts: BTreeMap<B256, bool>,
+    slots: BTreeMap<SlotKey, bool>,
 }
 
-impl Before {
+impl Touched {
     /// Reads the changes of blocks `first` to `last`.
-    pub(super) fn read(kv: &dyn KvReader, first: u64, last: u64) -> Result<Self, DbError> {
-        let mut before = Self::default();
-        let start = change_key(first, Kind::Head, &[]);
-        for entry in kv.iter(Table::Changes, &[], Some(&start), Order::Forward)? {
-            let (key, record) = entry?;
-            let change = Change::parse(kv, &key)?;
-            if change.block > last {
-                break;
-            }
-            if change.kind == Kind::Redo {
-                continue;
-            }
-            let bytes = change_bytes(change.kind, &key, &record);
-            before.bytes = before.bytes.saturating_add(bytes);
-            let body = open(kv, Table::Changes, &key, &record, |body| Ok(body.to_vec()))?;
-            let place = (change.kind, change.key.to_vec());
-            before.values.entry(place).or_insert((change.block, body));
-        }
-        Ok(before)
-    }
-
-    /// The head before these blocks.
-    pub(super) fn head(&self, kv: &dyn KvReader) -> Result<Head, DbError> {
-        match self.values.get(&(Kind::Head, Vec::new())) {
-            Some((_, body)) => {
-                Head::decode(body).map_err(|what| corrupt(kv, format!("changes: {what}")))
-            }
-            None => Err(corrupt(kv, "changes: blocks without a head before them")),
-        }
-    }
-
-    /// The changes that lead from the values before to those now stored, in key order. What is the
-    /// same in both is left out.
-    pub(super) fn to_present(
-        &self,
-        kv: &dyn KvReader,
-    ) -> Result<(Vec<AccountChange>, Vec<SlotChange>), DbError> {
-        let of_kind = |kind| {
-            self.values.iter().filter(move |((found, _), _)| *found == kind).map(
-                |((kind, key), (block, body))| {
-                    (change_key(*block, *kind, key), key.as_slice(), body.as_slice())
-                },
-            )
-        };
-        let keys: Vec<&[u8]> = of_kind(Kind::Account).map(|(_, key, _)| key).collect();
-        let present = get_all(kv, Table::Accounts, &keys, AccountRecord::decode)?;
-        let mut accounts = Vec::new();
-        for ((name, key, body), present) in of_kind(Kind::Account).zip(present) {
-            let old = decoded(kv, &name, body, AccountRecord::decode)?;
-            if old != present {
-                let hash = B256::new(exact(kv, Table::Changes, key)?);
-                accounts.push(AccountChange { hash, old, new: present });
-            }
-        }
-
-        let keys: Vec<&[u8]> = of_kind(Kind::Slot).map(|(_, key, _)| key).collect();
-        let present = get_all(kv, Table::Storage, &keys, SlotRecord::decode)?;
-        let mut slots = Vec::new();
-        for ((name, key, body), present) in of_kind(Kind::Slot).zip(present) {
-            let key: SlotKey = exact(kv, Table::Changes, key)?;
-            let old = decoded(kv, &name, body, SlotRecord::decode)?;
-            if let Some(SlotRecord { slot, .. }) = old.or(present)
-                && old != present
-            {
-                let word = |record: Option<SlotRecord>| record.map_or(U256::ZERO, |slot| slot.word);
-                slots.push(SlotChange { key, slot, old: word(old), new: word(present) });
-            }
-        }
-        Ok((accounts, slots))
+    fn read(kv: &dyn KvReader, first: u64, last: u64) -> Result<Self, DbError> {
+        let (mut root, mut accounts, mut slots) = (None, BTreeMap::new(), BTreeMap::new());
+        for_each_change(kv, first, last, |change, key, record| {
+            open(kv, Table::Changes, key, record, |body| {
+                let existed = !body.is_empty();
+                match change.kind {
+                    Kind::Head if root.is_none() => root = Some(Head::decode(body)?.root),
+                    Kind::Account => {
+                        accounts.entry(array(change.key)?.into()).or_insert(existed);
+                    }
+                    Kind::Slot => {
+                        slots.entry(array(change.key)?).or_insert(existed);
+                    }
+                    _ => {}
+                }
+                Ok(())
+            })
+        })?;
+        let root = root.ok_or_else(|| corrupt(kv, "changes: blocks without a head before them"))?;
+        Ok(Self { root, accounts, slots })
     }
 }
 
-/// What `decode` makes of a value before; `None` if it was absent.
-fn decoded<T>(
+/// Accounts as they are, of which is known whether they were there before.
+fn accounts_now(kv: &dyn KvReader, touched: BTreeMap<B256, bool>) -> Result<Leaves<B256>, DbError> {
+    let mut leaves = Leaves::with_capacity(touched.len());
+    for_each_now(
+        kv,
+        Table::Accounts,
+        touched,
+        AccountRecord::decode_leaf,
+        |hash, existed, now| {
+            leaves.push_account(hash, existed, now.as_ref().map(|(info, root)| (info, *root)));
+        },
+    )?;
+    Ok(leaves)
+}
+
+/// Likewise slots.
+fn slots_now(
     kv: &dyn KvReader,
-    name: &[u8],
-    body: &[u8],
+    touched: BTreeMap<SlotKey, bool>,
+) -> Result<Leaves<SlotKey>, DbError> {
+    let mut leaves = Leaves::with_capacity(touched.len());
+    for_each_now(kv, Table::Storage, touched, SlotRecord::decode, |key, existed, now| {
+        leaves.push_slot(key, existed, now.map_or(U256::ZERO, |record| record.word));
+    })?;
+    Ok(leaves)
+}
+
+/// Visits each key with what is stored under it. It does not hold more than a few records at once.
+fn for_each_now<K: AsRef<[u8]>, T>(
+    kv: &dyn KvReader,
+    table: Table,
+    touched: BTreeMap<K, bool>,
     decode: impl Fn(&[u8]) -> Result<T, String>,
-) -> Result<Option<T>, DbError> {
-    if body.is_empty() {
-        return Ok(None);
+    mut visit: impl FnMut(K, bool, Option<T>),
+) -> Result<(), DbError> {
+    let mut touched = touched.into_iter();
+    loop {
+        let some: Vec<(K, bool)> = touched.by_ref().take(WALK_STEP).collect();
+        if some.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<&K> = some.iter().map(|(key, _)| key).collect();
+        let records = get_all(kv, table, &keys, &decode)?;
+        for ((key, existed), record) in some.into_iter().zip(records) {
+            visit(key, existed, record);
+        }
     }
-    let decoded =
-        decode(body).map_err(|what| super::read::corrupt_at(kv, Table::Changes, name, what));
-    decoded.map(Some)
 }

@@ -1,22 +1,16 @@
 //! The tries of a store: flat records as leaves, branch records above them.
 
-use std::{
-    iter,
-    ops::{ControlFlow, Range},
-    panic::resume_unwind,
-    thread,
-};
+use std::{iter, ops::ControlFlow, panic::resume_unwind, thread};
 
 use zvm_core::{B256, DbError};
 use zvm_trie::{
-    Branch, Change, LeafVisitor, Nibbles, TrieReader, UpdateOptions, encode_account, encode_word,
-    update,
+    Branch, LeafVisitor, Nibbles, TrieReader, UpdateOptions, encode_account, encode_word, update,
 };
 
 use super::{
     branches::{BranchChange, Branches, account_path, storage_path},
-    keys::{Life, life_of, slot_hash_of, slot_key},
-    plan::{AccountChange, SlotChange},
+    keys::{Life, SlotKey, life_of, slot_hash_of, slot_key},
+    leaves::{Leaf, Leaves},
     read::{exact, open},
     record::{AccountRecord, SlotRecord},
 };
@@ -81,25 +75,39 @@ impl Tries {
         self.storage.hold(changes.storage);
     }
 
-    /// Changes the storage trie of each life among `slots`, which come in key order, and answers the
-    /// new roots. `slot_count` says how many slots a life has had in the table, as far as is known.
+    /// Changes the storage trie of each life among `slots`, and answers the new roots. `slot_count` says
+    /// how many slots a life has had in the table, as far as is known.
     pub(super) fn update_storage(
         &self,
         kv: &dyn KvReader,
-        slots: &[SlotChange],
+        slots: &Leaves<SlotKey>,
         slot_count: impl Fn(&Life) -> Option<u64> + Sync,
         out: &mut TrieChanges,
     ) -> Result<StorageRoots, DbError> {
-        let lives: Vec<_> = slots.chunk_by(|a, b| a.key[..36] == b.key[..36]).collect();
-        let threads = self.threads.min(slots.len() / SLOTS_PER_THREAD).max(1);
+        let leaves = slots.as_slice();
+        let lives: Vec<_> = leaves.chunk_by(|a, b| a.key[..36] == b.key[..36]).collect();
+        let threads = self.threads.min(leaves.len() / SLOTS_PER_THREAD).max(1);
         let parts: Vec<_> = lives.chunks(lives.len().div_ceil(threads).max(1)).collect();
         // A contract alone has its trie for all threads to share.
         let options = match parts.len() {
             1 => UpdateOptions { threads, ..UpdateOptions::STORAGE },
             _ => UpdateOptions::STORAGE,
         };
-        let update = |part: &[_]| self.update_lives(kv, part, &slot_count, options);
-        let updated = thread::scope(|scope| {
+        let update = |lives: &[&[Leaf<SlotKey>]]| {
+            let (mut roots, mut branches) = (Vec::with_capacity(lives.len()), Vec::new());
+            for of_life in lives {
+                let life = life_of(&of_life[0].key);
+                let change = |leaf: &Leaf<SlotKey>| slots.change(leaf, slot_hash_of(&leaf.key));
+                let changes: Vec<_> = of_life.iter().map(change).collect();
+                let trie = StorageTrie { kv, tries: self, life, slots: slot_count(&life) };
+                let update = update(&trie, &changes, options)?;
+                let records = update.branches.into_iter();
+                branches.extend(records.map(|(path, branch)| (storage_path(&life, &path), branch)));
+                roots.push((life, update.root));
+            }
+            Ok::<_, DbError>((roots, branches))
+        };
+        let updated: Vec<_> = thread::scope(|scope| {
             let Some((first, others)) = parts.split_first() else { return Vec::new() };
             let others: Vec<_> = others.iter().map(|part| scope.spawn(|| update(part))).collect();
             let first = update(first);
@@ -116,63 +124,15 @@ impl Tries {
         Ok(roots)
     }
 
-    /// Changes the storage tries of some lives, each with its slots.
-    fn update_lives(
-        &self,
-        kv: &dyn KvReader,
-        lives: &[&[SlotChange]],
-        slot_count: &dyn Fn(&Life) -> Option<u64>,
-        options: UpdateOptions,
-    ) -> Result<(StorageRoots, Vec<BranchChange>), DbError> {
-        let (mut roots, mut branches) = (Vec::with_capacity(lives.len()), Vec::new());
-        let mut values = Vec::new();
-        for of_life in lives {
-            let life = life_of(&of_life[0].key);
-            let ranges = write_all(&mut values, of_life, |slot, out| {
-                if !slot.new.is_zero() {
-                    encode_word(slot.new, out);
-                }
-            });
-            let changes: Vec<_> = of_life
-                .iter()
-                .zip(ranges)
-                .map(|(slot, range)| Change {
-                    key: slot_hash_of(&slot.key),
-                    existed: !slot.old.is_zero(),
-                    value: value(&values, range),
-                })
-                .collect();
-            let trie = StorageTrie { kv, tries: self, life, slots: slot_count(&life) };
-            let update = update(&trie, &changes, options)?;
-            let records = update.branches.into_iter();
-            branches.extend(records.map(|(path, branch)| (storage_path(&life, &path), branch)));
-            roots.push((life, update.root));
-        }
-        Ok((roots, branches))
-    }
-
-    /// Changes the account trie and answers the new root. Accounts come in key order.
+    /// Changes the account trie and answers the new root.
     pub(super) fn update_accounts(
         &self,
         kv: &dyn KvReader,
-        accounts: &[AccountChange],
+        accounts: &Leaves<B256>,
         out: &mut TrieChanges,
     ) -> Result<B256, DbError> {
-        let mut values = Vec::new();
-        let ranges = write_all(&mut values, accounts, |account, out| {
-            if let Some(record) = &account.new {
-                encode_account(&record.info, record.storage_root, out);
-            }
-        });
-        let changes: Vec<_> = accounts
-            .iter()
-            .zip(ranges)
-            .map(|(account, range)| Change {
-                key: account.hash,
-                existed: account.old.is_some(),
-                value: value(&values, range),
-            })
-            .collect();
+        let change = |leaf: &Leaf<B256>| accounts.change(leaf, leaf.key);
+        let changes: Vec<_> = accounts.as_slice().iter().map(change).collect();
         let trie = AccountTrie { kv, tries: self };
         let options = UpdateOptions { threads: self.threads, ..UpdateOptions::ACCOUNTS };
         let update = update(&trie, &changes, options)?;
@@ -277,26 +237,4 @@ fn slots_between(
         let slot = open(kv, Table::Storage, key, record, SlotRecord::decode)?;
         visit(slot_hash_of(&exact(kv, Table::Storage, key)?), slot)
     })
-}
-
-/// Writes what `write` makes of each item into one buffer, and answers where each is.
-fn write_all<T>(
-    buffer: &mut Vec<u8>,
-    items: &[T],
-    write: impl Fn(&T, &mut Vec<u8>),
-) -> Vec<Range<usize>> {
-    buffer.clear();
-    items
-        .iter()
-        .map(|item| {
-            let start = buffer.len();
-            write(item, buffer);
-            start..buffer.len()
-        })
-        .collect()
-}
-
-/// The bytes of a leaf; `None` where there are none.
-fn value(values: &[u8], range: Range<usize>) -> Option<&[u8]> {
-    Some(&values[range]).filter(|value| !value.is_empty())
 }
