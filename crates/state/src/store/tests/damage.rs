@@ -111,17 +111,19 @@ fn answers(db: &mut FileDb, next: u64) -> BTreeMap<String, String> {
     answers
 }
 
+/// Opens a store of `disk` after `damage` was done to it.
+fn opened(disk: &SimDisk, damage: WriteBatch) -> Result<FileDb, DbError> {
+    let disk = disk.after(Crash::Cut { kept: 0 });
+    let options = Options { initial: &|| Ok(initial()), ..Options::default() };
+    let mut kv = disk.open(Path::new("copy"), options)?;
+    kv.write(damage, Durability::Synced)?;
+    FileDb::over(kv, FileOptions { history: Some(KEPT), ..FileOptions::default() })
+}
+
 #[test]
 fn a_flipped_bit_in_any_record_is_an_error_or_harmless() {
     let disk = small_store();
-    let opened = |damaged: WriteBatch| {
-        let disk = disk.after(Crash::Cut { kept: 0 });
-        let options = Options { initial: &|| Ok(initial()), ..Options::default() };
-        let mut kv = disk.open(Path::new("copy"), options)?;
-        kv.write(damaged, Durability::Synced)?;
-        FileDb::over(kv, FileOptions { history: Some(KEPT), ..FileOptions::default() })
-    };
-    let mut db = opened(WriteBatch::new()).unwrap();
+    let mut db = opened(&disk, WriteBatch::new()).unwrap();
     let whole = records(db.store());
     // The tables behind the block hashes belong to the log.
     for table in Table::ALL.into_iter().take_while(|table| *table <= Table::BlockHashes) {
@@ -134,10 +136,34 @@ fn a_flipped_bit_in_any_record_is_an_error_or_harmless() {
         value[bit / 8] ^= 1 << (bit % 8);
         let mut batch = WriteBatch::new();
         batch.put(table, &key, &value);
-        let Ok(mut db) = opened(batch) else { continue };
+        let Ok(mut db) = opened(&disk, batch) else { continue };
         for (what, answer) in answers(&mut db, SMALL_HEAD + 1) {
             let place = format!("bit {bit} of {} {key:02x?}: {what}", table.name());
             assert_eq!(Some(&answer), right.get(&what), "{place}");
+        }
+    }
+}
+
+/// A record under another key is not there, which who looks for it cannot know. The trie does.
+#[test]
+fn a_flipped_bit_in_any_key_never_leads_to_a_wrong_root() {
+    let disk = small_store();
+    let mut db = opened(&disk, WriteBatch::new()).unwrap();
+    let whole = records(db.store());
+    let right = answers(&mut db, SMALL_HEAD + 1);
+    let mut random = Random::new(73);
+    for (table, key, value) in whole.iter().filter(|(_, key, _)| !key.is_empty()).step_by(2) {
+        let mut flipped = key.clone();
+        let bit = random.below(8 * key.len() as u64) as usize;
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let mut batch = WriteBatch::new();
+        batch.delete(*table, key);
+        batch.put(*table, &flipped, value);
+        let Ok(mut db) = opened(&disk, batch) else { continue };
+        let found = answers(&mut db, SMALL_HEAD + 1);
+        for what in ["next", "back"] {
+            let place = format!("bit {bit} of {} {key:02x?}: {what}", table.name());
+            assert!(found.get(what).is_none_or(|root| Some(root) == right.get(what)), "{place}");
         }
     }
 }
