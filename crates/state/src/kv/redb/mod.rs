@@ -6,6 +6,7 @@
 
 mod error;
 mod preview;
+mod stretch;
 mod view;
 mod write;
 

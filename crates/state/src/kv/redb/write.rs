@@ -5,8 +5,18 @@ use std::{ops::Bound, path::Path};
 use redb::{Builder, CursorError, Database, ReadableTable, WriteTransaction};
 use zvm_core::DbError;
 
-use super::{definition, error::fault};
+use super::{
+    definition,
+    error::fault,
+    stretch::{Change, Stretch, Table},
+};
 use crate::kv::{Durability, TableChanges, WriteBatch, folder::corrupt};
+
+/// So many changes are looked at together, whether they are close to each other.
+const GROUP: usize = 64;
+
+/// So many groups are not looked at after one whose changes are far apart.
+const SPARSE: usize = 15;
 
 /// Writes `batch` in one transaction.
 pub(super) fn batch(
@@ -41,17 +51,12 @@ fn apply(
     }
     let last = table.last().map_err(fault("write", path))?.map(|(key, _)| key.value().to_vec());
     let is_new = |key: &[u8]| last.as_deref().is_none_or(|last| key > last);
-    for (key, value) in changes.records().take_while(|(key, _)| !is_new(key)) {
-        match value {
-            Some(value) => table.insert(key, value).map(drop),
-            None => table.remove(key).map(drop),
-        }
-        .map_err(fault("write", path))?;
-    }
+    let within: Vec<_> = changes.records().take_while(|(key, _)| !is_new(key)).collect();
+    apply_within(&mut table, path, &within)?;
     // Behind the last key there is nothing to delete, and a cursor fills page after page at a
     // third of the cost: the changes of a block, a copy, a store that is loaded for the first time.
     let mut end = table.upper_bound_mut(Bound::<&[u8]>::Unbounded).map_err(fault("write", path))?;
-    for (key, value) in changes.records().skip_while(|(key, _)| !is_new(key)) {
+    for (key, value) in changes.records().skip(within.len()) {
         if let Some(value) = value {
             end.insert_before(key, value).map_err(|error| cursor_fault(error, path))?;
         }
@@ -59,7 +64,30 @@ fn apply(
     end.close().map_err(fault("write", path))
 }
 
-fn cursor_fault(error: CursorError, path: &Path) -> DbError {
+/// Changes among what is stored, in stretches where they are close together and one by one elsewhere.
+fn apply_within(table: &mut Table<'_>, path: &Path, changes: &[Change<'_>]) -> Result<(), DbError> {
+    let mut stretch = Stretch::new(path, changes.len());
+    let mut sparse = 0_usize;
+    for (number, group) in changes.chunks(GROUP).enumerate() {
+        let next = changes.get((number + 1) * GROUP);
+        let is_looked_at = group.len() == GROUP && sparse == 0;
+        if is_looked_at && stretch.extend(table, group, next.map(|next| next.0))?.is_continue() {
+            continue;
+        }
+        stretch.write(table)?;
+        sparse = if is_looked_at { SPARSE } else { sparse.saturating_sub(1) };
+        for (key, value) in group {
+            match value {
+                Some(value) => table.insert(*key, *value).map(drop),
+                None => table.remove(*key).map(drop),
+            }
+            .map_err(fault("write", path))?;
+        }
+    }
+    stretch.write(table)
+}
+
+pub(super) fn cursor_fault(error: CursorError, path: &Path) -> DbError {
     match error {
         CursorError::Storage(error) => fault("write", path)(error),
         error => corrupt(path, format!("keys out of order: {error}")),
