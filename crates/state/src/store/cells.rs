@@ -78,7 +78,11 @@ impl Cells {
         let Some(cell) = self.cell_of(key) else { return kv.get(Table::Accounts, key) };
         let records = match self.find(&cell) {
             Some(records) => records,
-            None => self.load(kv, cell)?,
+            None => match self.load(kv, cell) {
+                Ok(records) => records,
+                // Damage beside an account is no reason to refuse it.
+                Err(_) => return kv.get(Table::Accounts, key),
+            },
         };
         let found = entries(&records).find(|entry| entry.0 == key);
         Ok(found.map(|(_, value)| value.to_vec()))
@@ -169,8 +173,10 @@ fn entries(mut records: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
-    use crate::kv::{MemoryTables, WriteBatch};
+    use crate::kv::{Entries, MemoryTables, Order, WriteBatch, records::corrupt};
 
     #[test]
     fn a_cell_is_read_once_until_its_slice_is_written() {
@@ -208,5 +214,50 @@ mod tests {
         // Cells of another size begin anew.
         cells.fit(1 << 20);
         assert_eq!(get(&cells, &before, 7), 1);
+    }
+
+    /// A table in which one record cannot be read, nor walked over.
+    struct Damaged(MemoryTables, B256);
+
+    impl KvReader for Damaged {
+        fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
+            match key == self.1.as_slice() {
+                true => Err(corrupt(self, "damaged")),
+                false => self.0.get(table, key),
+            }
+        }
+
+        fn iter(
+            &self,
+            table: Table,
+            prefix: &[u8],
+            from: Option<&[u8]>,
+            order: Order,
+        ) -> Result<Entries<'_>, DbError> {
+            Ok(Box::new(self.0.iter(table, prefix, from, order)?.map(move |entry| {
+                entry.and_then(|(key, value)| Ok((self.get(table, &key).map(|_| key)?, value)))
+            })))
+        }
+
+        fn path(&self) -> &Path {
+            self.0.path()
+        }
+    }
+
+    #[test]
+    fn an_account_beside_a_damaged_one_is_read() {
+        let keys = [1, 2, 3].map(B256::with_last_byte);
+        let (mut tables, mut batch) = (MemoryTables::default(), WriteBatch::new());
+        keys.iter().for_each(|key| batch.put(Table::Accounts, key.as_slice(), &[7]));
+        tables.write(batch);
+        let (mut cells, kv) = (Cells::default(), Damaged(tables, keys[1]));
+        cells.fit(256);
+        let get = |key: &B256| cells.get(&kv, key.as_slice());
+        for (key, is_damaged) in keys.iter().zip([false, true, false]) {
+            match get(key) {
+                Ok(found) => assert!(!is_damaged && found == Some(vec![7])),
+                Err(error) => assert!(is_damaged, "{error}"),
+            }
+        }
     }
 }
