@@ -102,8 +102,8 @@ pub use prove::{prove, prove_many};
 pub use reader::{EmptyTrie, LeafVisitor, TrieReader};
 pub use records::RecordBuilder;
 pub use roots::{
-    decode_account, decode_word, encode_account, encode_word, ordered_root, slot_hash, state_root,
-    storage_root, storage_roots, trie_root,
+    address_hashes, decode_account, decode_word, encode_account, encode_word, ordered_root,
+    slot_hash, state_root, storage_root, storage_roots, trie_root,
 };
 pub use small_roots::SmallRoots;
 pub use update::{Change, TrieUpdate, UpdateOptions, update};

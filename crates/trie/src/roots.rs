@@ -28,6 +28,14 @@ pub fn state_root(accounts: impl IntoIterator<Item = (Address, AccountInfo, B256
     trie.finish()
 }
 
+/// The keys of accounts in the trie of all: keccak-256 of their addresses, hashed together.
+pub fn address_hashes<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Vec<B256> {
+    let addresses: Vec<&[u8]> = addresses.into_iter().map(|address| address.as_slice()).collect();
+    let mut hashes = vec![B256::ZERO; addresses.len()];
+    keccak256_many(&addresses, &mut hashes);
+    hashes
+}
+
 /// The key of a slot in the trie of its storage: keccak-256 of its 32 bytes, big-endian.
 pub fn slot_hash(slot: U256) -> B256 {
     keccak256(slot.to_be_bytes::<32>())
@@ -208,6 +216,15 @@ mod tests {
         assert_eq!(storage_root([]), EMPTY_ROOT);
         assert_eq!(ordered_root::<Vec<u8>>(&[]), EMPTY_ROOT);
         assert_eq!(trie_root::<Vec<u8>, Vec<u8>>([]), EMPTY_ROOT);
+    }
+
+    #[test]
+    fn addresses_are_hashed_together_as_alone() {
+        for count in 0..20_u8 {
+            let addresses: Vec<Address> = (0..count).map(Address::repeat_byte).collect();
+            let alone: Vec<B256> = addresses.iter().map(keccak256).collect();
+            assert_eq!(address_hashes(&addresses), alone);
+        }
     }
 
     #[test]

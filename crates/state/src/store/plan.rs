@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, ops::ControlFlow};
 
-use zvm_core::{AccountDiff, Address, B256, DbError, EMPTY_ROOT, StateDiff, U256, keccak256};
-use zvm_trie::storage_roots;
+use zvm_core::{AccountDiff, Address, B256, DbError, EMPTY_ROOT, StateDiff, U256};
+use zvm_trie::{address_hashes, storage_roots};
 
 use super::{
     keys::{Life, SlotKey, life, slot_hash, slot_key},
@@ -67,10 +67,10 @@ impl Plan {
     ) -> Result<Self, DbError> {
         let mut plan =
             Self { accounts: Vec::with_capacity(diff.accounts.len()), ..Self::default() };
-        let mut touched: Vec<(B256, &Address, &AccountDiff)> = diff
-            .accounts
-            .iter()
-            .map(|(address, change)| (keccak256(address), address, change))
+        let mut touched: Vec<(B256, &Address, &AccountDiff)> = address_hashes(diff.accounts.keys())
+            .into_iter()
+            .zip(&diff.accounts)
+            .map(|(hash, (address, change))| (hash, address, change))
             .collect();
         touched.sort_unstable_by_key(|account| account.0);
         let keys: Vec<&B256> = touched.iter().map(|account| &account.0).collect();
