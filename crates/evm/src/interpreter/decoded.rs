@@ -38,7 +38,9 @@ pub(crate) fn run<T: Tracer>(
     let exit = 'run: loop {
         // SAFETY: see above.
         unsafe {
-            let slot = &*ip;
+            // What leads on from here comes from the pointer to all slots: a reference is to one.
+            let here = ip;
+            let slot = &*here;
             // Before the match rather than behind it: LLVM would merge the arms there.
             ip = ip.add(1);
             s.sp = sp.wrapping_byte_offset(slot.to());
@@ -63,7 +65,7 @@ pub(crate) fn run<T: Tracer>(
             macro_rules! fault {
                 ($fault:expr) => {{
                     let _: Fault = $fault;
-                    demote!(slot)
+                    demote!(here)
                 }};
             }
             /// Enters the block at a pointer, checking what it needs.
@@ -133,7 +135,7 @@ pub(crate) fn run<T: Tracer>(
                             Ok(gas) => s.gas = gas,
                             Err(fault) => fault!(fault),
                         }
-                        ip = slot;
+                        ip = here;
                         continue 'run;
                     }
                     offset
@@ -243,7 +245,7 @@ pub(crate) fn run<T: Tracer>(
                     let offset = reach!(slot.imm);
                     ops::store_word(vm, offset, read(at!(slot.y())));
                 },
-                slot::BLOCK => enter!(slot),
+                slot::BLOCK => enter!(here),
                 slot::NEXT => {
                     sp = s.sp;
                     enter!(ip)
