@@ -176,7 +176,9 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::kv::{Entries, MemoryTables, Order, WriteBatch, records::corrupt};
+    use crate::kv::{
+        Durability, Key, MemoryTables, Options, WriteBatch, compliance::flip_bit, sim::SimDisk,
+    };
 
     #[test]
     fn a_cell_is_read_once_until_its_slice_is_written() {
@@ -216,48 +218,25 @@ mod tests {
         assert_eq!(get(&cells, &before, 7), 1);
     }
 
-    /// A table in which one record cannot be read, nor walked over.
-    struct Damaged(MemoryTables, B256);
-
-    impl KvReader for Damaged {
-        fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
-            match key == self.1.as_slice() {
-                true => Err(corrupt(self, "damaged")),
-                false => self.0.get(table, key),
-            }
-        }
-
-        fn iter(
-            &self,
-            table: Table,
-            prefix: &[u8],
-            from: Option<&[u8]>,
-            order: Order,
-        ) -> Result<Entries<'_>, DbError> {
-            Ok(Box::new(self.0.iter(table, prefix, from, order)?.map(move |entry| {
-                entry.and_then(|(key, value)| Ok((self.get(table, &key).map(|_| key)?, value)))
-            })))
-        }
-
-        fn path(&self) -> &Path {
-            self.0.path()
-        }
-    }
-
     #[test]
     fn an_account_beside_a_damaged_one_is_read() {
         let keys = [1, 2, 3].map(B256::with_last_byte);
-        let (mut tables, mut batch) = (MemoryTables::default(), WriteBatch::new());
+        let (disk, key) = (SimDisk::default(), Key::from_bytes([7; 32]));
+        let options = || Options { key: Some(&key), ..Options::default() };
+        let mut batch = WriteBatch::new();
         keys.iter().for_each(|key| batch.put(Table::Accounts, key.as_slice(), &[7]));
-        tables.write(batch);
-        let (mut cells, kv) = (Cells::default(), Damaged(tables, keys[1]));
+        let path = Path::new("store");
+        disk.open(path, options()).unwrap().write(batch, Durability::Synced).unwrap();
+        // What does not decrypt cannot be walked over either.
+        let mut raw = disk.open_raw(path, Options::default()).unwrap();
+        flip_bit(&mut raw, Table::Accounts, keys[1].as_slice(), 250);
+        drop(raw);
+
+        let (mut cells, kv) = (Cells::default(), disk.open(path, options()).unwrap());
         cells.fit(256);
-        let get = |key: &B256| cells.get(&kv, key.as_slice());
-        for (key, is_damaged) in keys.iter().zip([false, true, false]) {
-            match get(key) {
-                Ok(found) => assert!(!is_damaged && found == Some(vec![7])),
-                Err(error) => assert!(is_damaged, "{error}"),
-            }
-        }
+        let get = |key: &B256| cells.get(&*kv, key.as_slice());
+        assert_eq!(get(&keys[0]).unwrap(), Some(vec![7]));
+        assert!(matches!(get(&keys[1]), Err(DbError::Corrupt { .. })));
+        assert_eq!(get(&keys[2]).unwrap(), Some(vec![7]));
     }
 }

@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use redb::CursorError;
 use zvm_core::DbError;
 
 use crate::{disk::io_error, kv::folder::corrupt};
@@ -34,6 +35,14 @@ pub(super) fn fault<E: Into<redb::Error>>(
             context: format!("{}: cannot {action}", path.display()),
             source: error.into(),
         },
+    }
+}
+
+/// A fault of a cursor that writes, likewise.
+pub(super) fn cursor_fault(error: CursorError, path: &Path) -> DbError {
+    match error {
+        CursorError::Storage(error) => fault("write", path)(error),
+        error => corrupt(path, format!("keys out of order: {error}")),
     }
 }
 

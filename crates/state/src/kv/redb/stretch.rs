@@ -13,20 +13,23 @@ use std::{
 use redb::ReadableTable;
 use zvm_core::DbError;
 
-use super::{error::fault, write::cursor_fault};
+use super::error::{cursor_fault, fault};
 
 /// A table that is written to.
-pub(super) type Table<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
+pub(super) type OpenTable<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
 
 /// A key and its new value; `None` deletes.
 pub(super) type Change<'a> = (&'a [u8], Option<&'a [u8]>);
 
-/// Changes are close together up to so many bytes stored for each: six or more are in a page then. At half
-/// the distance again both ways take the same time.
+/// Changes are close together up to so many bytes stored for each: six or more are in a page then. With
+/// half as many bytes more, both ways take the same time.
 const CLOSE_BYTES: usize = 640;
 
-/// Bytes of a stretch.
+/// Bytes of a stretch, beyond which it ends with the next changes.
 const BYTES_MAX: usize = 4 << 20;
+
+/// Room for the changes that make it longer than that.
+const BYTES_BEYOND: usize = 256 << 10;
 
 /// What a stretch of a table is going to hold.
 pub(super) struct Stretch<'a> {
@@ -42,15 +45,15 @@ impl<'a> Stretch<'a> {
     /// None yet. There are going to be about so many changes in it.
     pub(super) fn new(path: &'a Path, changes: usize) -> Self {
         // Growing would take twice as much, and memory that is not touched costs nothing.
-        let bytes = Vec::with_capacity(BYTES_MAX.min(2 * CLOSE_BYTES * changes));
-        Self { path, range: None, bytes, records: Vec::new() }
+        let bytes = (2 * CLOSE_BYTES * changes).min(BYTES_MAX + BYTES_BEYOND);
+        Self { path, range: None, bytes: Vec::with_capacity(bytes), records: Vec::new() }
     }
 
     /// Goes on with `changes`, up to but without the key `end`, or to the last of them. Breaks, and stays
     /// as it was, if they are far apart.
     pub(super) fn extend(
         &mut self,
-        table: &mut Table<'_>,
+        table: &mut OpenTable<'_>,
         changes: &[Change<'a>],
         end: Option<&'a [u8]>,
     ) -> Result<ControlFlow<()>, DbError> {
@@ -88,7 +91,7 @@ impl<'a> Stretch<'a> {
     }
 
     /// Writes the stretch; there is none afterwards.
-    pub(super) fn write(&mut self, table: &mut Table<'_>) -> Result<(), DbError> {
+    pub(super) fn write(&mut self, table: &mut OpenTable<'_>) -> Result<(), DbError> {
         let Some((first, end)) = self.range.take() else { return Ok(()) };
         let first = Bound::Included(first);
         table
@@ -190,15 +193,17 @@ mod tests {
 
     #[test]
     fn what_is_more_than_a_stretch_and_what_ends_one_is_written_too() {
+        const VALUE: usize = 500;
+        const { assert!(VALUE + 2 < CLOSE_BYTES && 20_000 * VALUE > 2 * BYTES_MAX) };
         let database = database();
-        // 20 MiB, and a gap in the middle where nothing changes.
-        let all = |byte| (0..20_000_u16).map(move |key| (key, vec![byte; 1000]));
+        // More than two stretches, and a gap in the middle where nothing changes.
+        let all = |byte| (0..20_000_u16).map(move |key| (key, vec![byte; VALUE]));
         written(&database, all(1).map(|(key, value)| (key, Some(value))));
         let is_changed = |key: &u16| !(9000..11_000).contains(key);
         let changes = all(2).filter(|(key, _)| is_changed(key));
         written(&database, changes.map(|(key, value)| (key, (key % 100 > 0).then_some(value))));
         let expected: Content = all(1)
-            .map(|(key, value)| (key, if is_changed(&key) { vec![2; 1000] } else { value }))
+            .map(|(key, value)| (key, if is_changed(&key) { vec![2; VALUE] } else { value }))
             .filter(|(key, _)| key % 100 > 0 || !is_changed(key))
             .collect();
         assert!(content(&database) == expected);

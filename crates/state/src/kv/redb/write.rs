@@ -2,15 +2,15 @@
 
 use std::{ops::Bound, path::Path};
 
-use redb::{Builder, CursorError, Database, ReadableTable, WriteTransaction};
+use redb::{Builder, Database, ReadableTable, WriteTransaction};
 use zvm_core::DbError;
 
 use super::{
     definition,
-    error::fault,
-    stretch::{Change, Stretch, Table},
+    error::{cursor_fault, fault},
+    stretch::{Change, OpenTable, Stretch},
 };
-use crate::kv::{Durability, TableChanges, WriteBatch, folder::corrupt};
+use crate::kv::{Durability, TableChanges, WriteBatch};
 
 /// So many changes are looked at together, whether they are close to each other.
 const GROUP: usize = 64;
@@ -65,7 +65,11 @@ fn apply(
 }
 
 /// Changes among what is stored, in stretches where they are close together and one by one elsewhere.
-fn apply_within(table: &mut Table<'_>, path: &Path, changes: &[Change<'_>]) -> Result<(), DbError> {
+fn apply_within(
+    table: &mut OpenTable<'_>,
+    path: &Path,
+    changes: &[Change<'_>],
+) -> Result<(), DbError> {
     let mut stretch = Stretch::new(path, changes.len());
     let mut sparse = 0_usize;
     for (number, group) in changes.chunks(GROUP).enumerate() {
@@ -85,13 +89,6 @@ fn apply_within(table: &mut Table<'_>, path: &Path, changes: &[Change<'_>]) -> R
         }
     }
     stretch.write(table)
-}
-
-pub(super) fn cursor_fault(error: CursorError, path: &Path) -> DbError {
-    match error {
-        CursorError::Storage(error) => fault("write", path)(error),
-        error => corrupt(path, format!("keys out of order: {error}")),
-    }
 }
 
 /// Makes a store at `path` that holds `content`, on disk when this returns.

@@ -84,7 +84,7 @@ impl SimDisk {
     }
 
     /// Opens the store at `path` without a key.
-    pub(super) fn open_raw(&self, path: &Path, options: Options<'_>) -> Result<MemKv, DbError> {
+    pub(crate) fn open_raw(&self, path: &Path, options: Options<'_>) -> Result<MemKv, DbError> {
         let Options { access, initial, vet, .. } = options;
         let mut disk = self.lock();
         let image = match disk.stores.entry(path.to_owned()) {
@@ -179,7 +179,7 @@ impl Image {
 
 /// A store on a [`SimDisk`] as of one batch. A clone is a view.
 #[derive(Clone, Debug)]
-pub(super) struct MemKv {
+pub(crate) struct MemKv {
     /// Shared with the views of the same batch.
     tables: Arc<MemoryTables>,
     handle: Arc<Handle>,
