@@ -106,5 +106,5 @@ pub use roots::{
     slot_hash, state_root, storage_root, storage_roots, trie_root,
 };
 pub use small_roots::SmallRoots;
-pub use update::{Change, TrieUpdate, UpdateOptions, update};
+pub use update::{BranchUpdates, Change, TrieUpdate, UpdateOptions, update, update_below};
 pub use verify::{ProofError, verify_proof};

@@ -37,9 +37,12 @@ pub struct RecordBuilder<F> {
     writer: NodeWriter,
     /// Branches on the path to the latest leaf, outermost first.
     open: Vec<Open>,
-    /// The latest leaf. Its value is empty as long as there is none.
+    /// The latest leaf, or the greatest there can be below the latest branch.
     key: B256,
+    /// Empty if that is a branch, or nothing.
     value: Vec<u8>,
+    /// The latest branch, if no leaf came behind it.
+    branch: Option<Hung>,
 }
 
 /// A branch that is being filled.
@@ -48,6 +51,16 @@ struct Open {
     depth: usize,
     slots: Slots,
     leaf_count: u64,
+}
+
+/// A branch that was pushed.
+struct Hung {
+    /// Where it was.
+    path: Nibbles,
+    /// Where its node is, and what names that.
+    end: Nibbles,
+    node: NodeRef,
+    branch: Branch,
 }
 
 /// A complete subtree.
@@ -67,6 +80,7 @@ impl<F: FnMut(Nibbles, Branch) -> Result<(), DbError>> RecordBuilder<F> {
             open: Vec::new(),
             key: B256::ZERO,
             value: Vec::new(),
+            branch: None,
         }
     }
 
@@ -84,25 +98,30 @@ impl<F: FnMut(Nibbles, Branch) -> Result<(), DbError>> RecordBuilder<F> {
         if value.is_empty() {
             return Ok(());
         }
-        if !self.value.is_empty() {
-            assert!(self.key < key, "leaves of a trie come in ascending order, each once");
-            let parting = common_nibbles(&self.key, &key);
-            let mut top = self.branch_at_least(parting);
-            let mut done = self.leaf(top.depth + 1);
-            loop {
-                top.add(key_nibble(&self.key, top.depth), &done);
-                if top.depth <= parting {
-                    self.open.push(top);
-                    break;
-                }
-                let above = self.branch_at_least(parting);
-                done = self.close(&top, above.depth + 1)?;
-                top = above;
-            }
-        }
+        self.close_before(&key)?;
         self.key = key;
         self.value.clear();
         self.value.extend_from_slice(value);
+        Ok(())
+    }
+
+    /// Adds all leaves below `path`, of which `branch` is the record that hangs there. It comes out
+    /// again only if nothing is beside it, under the path where it hangs then.
+    ///
+    /// # Errors
+    ///
+    /// Those of `emit`; and [`InconsistentTrie`] in a [`DbError::Engine`] if the record ends below the
+    /// keys.
+    ///
+    /// # Panics
+    ///
+    /// If `path` is not behind what was pushed before.
+    pub fn push_branch(&mut self, path: Nibbles, branch: &Branch) -> Result<(), DbError> {
+        self.close_before(&path.first_key())?;
+        let (end, node) = (branch.end(&path)?, self.writer.branch(&branch.unpack()));
+        self.key = path.last_key();
+        self.value.clear();
+        self.branch = Some(Hung { path, end, node, branch: branch.clone() });
         Ok(())
     }
 
@@ -112,15 +131,41 @@ impl<F: FnMut(Nibbles, Branch) -> Result<(), DbError>> RecordBuilder<F> {
     ///
     /// Those of the function that takes the records.
     pub fn finish(mut self) -> Result<B256, DbError> {
-        if self.value.is_empty() {
+        if self.is_empty() {
             return Ok(EMPTY_ROOT);
         }
-        let mut done = self.leaf(self.open.last().map_or(0, |open| open.depth + 1));
+        let mut done = self.latest(self.open.last().map_or(0, |open| open.depth + 1))?;
         while let Some(mut top) = self.open.pop() {
             top.add(key_nibble(&self.key, top.depth), &done);
             done = self.close(&top, self.open.last().map_or(0, |open| open.depth + 1))?;
         }
         Ok(done.node.root())
+    }
+
+    /// Whether nothing was pushed.
+    fn is_empty(&self) -> bool {
+        self.value.is_empty() && self.branch.is_none()
+    }
+
+    /// Completes the branches that have nothing at `key` or behind it.
+    fn close_before(&mut self, key: &B256) -> Result<(), DbError> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        assert!(self.key < *key, "leaves of a trie come in ascending order, each once");
+        let parting = common_nibbles(&self.key, key);
+        let mut top = self.branch_at_least(parting);
+        let mut done = self.latest(top.depth + 1)?;
+        loop {
+            top.add(key_nibble(&self.key, top.depth), &done);
+            if top.depth <= parting {
+                self.open.push(top);
+                return Ok(());
+            }
+            let above = self.branch_at_least(parting);
+            done = self.close(&top, above.depth + 1)?;
+            top = above;
+        }
     }
 
     /// Takes the innermost open branch, or a new one at `depth` if all are above it.
@@ -132,10 +177,19 @@ impl<F: FnMut(Nibbles, Branch) -> Result<(), DbError>> RecordBuilder<F> {
         })
     }
 
-    /// The latest leaf, hanging `hang` nibbles down.
-    fn leaf(&mut self, hang: usize) -> Done {
-        let node = self.writer.leaf(&self.key, hang, &self.value);
-        Done { node, present: Present::Leaf, leaf_count: 1 }
+    /// The latest leaf or branch, hanging `hang` nibbles down.
+    fn latest(&mut self, hang: usize) -> Result<Done, DbError> {
+        let Some(Hung { path, end, node, mut branch }) = self.branch.take() else {
+            let node = self.writer.leaf(&self.key, hang, &self.value);
+            return Ok(Done { node, present: Present::Leaf, leaf_count: 1 });
+        };
+        let node = self.writer.extension(&end, hang, node);
+        let leaf_count = branch.leaf_count();
+        if hang < path.len() {
+            branch.set_extension(end.suffix(hang));
+            (self.emit)(end.prefix(hang), branch)?;
+        }
+        Ok(Done { node, present: Present::Branch, leaf_count })
     }
 
     /// Completes `branch`, on the path to the latest leaf, which hangs `hang` nibbles down.

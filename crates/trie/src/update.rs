@@ -51,13 +51,16 @@ impl UpdateOptions {
     pub const STORAGE: Self = Self { small_max: 8, threads: 1 };
 }
 
+/// Records to write, or (`None`) to delete, in order of their paths, each once.
+pub type BranchUpdates = Vec<(Nibbles, Option<Branch>)>;
+
 /// What an update comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrieUpdate {
     /// The new root.
     pub root: B256,
-    /// Records to write, or (`None`) to delete, in order of their paths, each once.
-    pub branches: Vec<(Nibbles, Option<Branch>)>,
+    /// The records that differ.
+    pub branches: BranchUpdates,
 }
 
 /// Computes the trie after `changes`, which come in ascending key order, each key once.
@@ -79,6 +82,38 @@ pub fn update(
     changes: &[Change<'_>],
     options: UpdateOptions,
 ) -> Result<TrieUpdate, DbError> {
+    let (node, branches) = updated(reader, Nibbles::EMPTY, changes, options)?;
+    Ok(TrieUpdate { root: node.map_or(EMPTY_ROOT, |node| node.root()), branches })
+}
+
+/// The records below `path` that differ after `changes`, all of which are below it, as if nothing were
+/// beside it: the topmost hangs at `path`.
+///
+/// # Errors
+///
+/// Those of [`update`].
+///
+/// # Panics
+///
+/// If the keys do not ascend, or are not below `path`.
+pub fn update_below(
+    reader: &dyn TrieReader,
+    path: Nibbles,
+    changes: &[Change<'_>],
+    options: UpdateOptions,
+) -> Result<BranchUpdates, DbError> {
+    let ends = changes.first().into_iter().chain(changes.last());
+    assert!(ends.into_iter().all(|change| path.is_prefix_of(&change.key)), "changes beside a path");
+    Ok(updated(reader, path, changes, options)?.1)
+}
+
+/// What hangs at `path` after `changes`, and the records below it that differ.
+fn updated(
+    reader: &dyn TrieReader,
+    path: Nibbles,
+    changes: &[Change<'_>],
+    options: UpdateOptions,
+) -> Result<(Option<NodeRef>, BranchUpdates), DbError> {
     check_order(changes);
     // Removing what is not there would only send the recursion to places that stay as they are.
     let effective: Cow<'_, [Change<'_>]> = if changes.iter().any(Change::is_idle) {
@@ -89,17 +124,14 @@ pub fn update(
 
     let mut worker = Worker::new(reader, options);
     let start = worker.here();
-    let node = worker.subtree(Nibbles::EMPTY, &effective)?;
-    let root = match worker.hang(&Nibbles::EMPTY, node) {
-        None => EMPTY_ROOT,
-        Some((name, _)) => worker.hash_from(start, name).root(),
-    };
+    let node = worker.subtree(path, &effective)?;
+    let node = worker.hang(&path, node).map(|(name, _)| worker.hash_from(start, name));
     let mut records = worker.records;
     records.retain(|record| record.was_stored || record.branch.is_some());
     // In order already but where a branch was pulled up into its parent's place.
     records.sort_by_key(|record| record.path);
     let branches = records.into_iter().map(|record| (record.path, record.branch)).collect();
-    Ok(TrieUpdate { root, branches })
+    Ok((node, branches))
 }
 
 /// Panics if the keys do not ascend.

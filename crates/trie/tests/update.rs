@@ -10,8 +10,8 @@ use common::{Changes, MapTrie, changes, value};
 use proptest::{collection, prelude::*};
 use zvm_core::{B256, DbError, EMPTY_ROOT, keccak256};
 use zvm_trie::{
-    Branch, Change, EmptyTrie, InconsistentTrie, Nibbles, SmallRoots, UpdateOptions, trie_root,
-    update,
+    Branch, Change, EmptyTrie, InconsistentTrie, Nibbles, RecordBuilder, SmallRoots, UpdateOptions,
+    trie_root, update, update_below,
 };
 
 proptest! {
@@ -57,6 +57,59 @@ proptest! {
     #[test]
     fn small_tries_hashed_together_have_the_roots_they_have_alone(tries in collection::vec(changes(12), 0..20)) {
         prop_assert_eq!(small_roots(&tries), roots_alone(&tries));
+    }
+
+    #[test]
+    fn parts_of_a_trie_changed_alone_make_the_whole(
+        before in changes(60),
+        changes in changes(60),
+        small_max in prop_oneof![Just(0_u64), Just(2), Just(8)],
+        depth in 1_usize..4,
+    ) {
+        let options = UpdateOptions { small_max, threads: 1 };
+        let mut trie = MapTrie::default();
+        trie.apply(&before, options, false);
+        let after = trie.leaves_after(&changes);
+        let (expected, expected_root) = MapTrie::build(after.clone(), small_max);
+
+        let mut parts = trie.records.clone();
+        parts.retain(|path, _| path.len() >= depth);
+        let part_of = |key: &B256| Nibbles::of_key(key, depth);
+        let list = trie.changes(&changes);
+        for of_part in list.chunk_by(|a, b| part_of(&a.key) == part_of(&b.key)) {
+            let path = part_of(&of_part[0].key);
+            for (path, branch) in update_below(&trie, path, of_part, options).unwrap() {
+                prop_assert!(path.len() >= depth);
+                match branch {
+                    Some(branch) => parts.insert(path, branch.encode()),
+                    None => parts.remove(&path),
+                };
+            }
+        }
+
+        let mut built = Vec::new();
+        let mut whole = RecordBuilder::new(small_max, |path, branch| {
+            built.push((path, branch));
+            Ok(())
+        });
+        let leaves: Vec<_> = after.iter().collect();
+        for of_part in leaves.chunk_by(|a, b| part_of(a.0) == part_of(b.0)) {
+            let path = part_of(of_part[0].0);
+            match parts.get(&path) {
+                Some(branch) => whole.push_branch(path, &Branch::decode(branch).unwrap()).unwrap(),
+                None => of_part.iter().for_each(|leaf| whole.push(*leaf.0, leaf.1).unwrap()),
+            }
+        }
+        prop_assert_eq!(whole.finish().unwrap(), expected_root);
+        for (path, branch) in built {
+            // What has nothing beside it hangs higher up than where its part begins.
+            let end = path.join(branch.extension()).unwrap();
+            if path.len() < depth && end.len() >= depth {
+                parts.remove(&end.prefix(depth));
+            }
+            parts.insert(path, branch.encode());
+        }
+        prop_assert_eq!(parts, expected.records);
     }
 
     #[test]

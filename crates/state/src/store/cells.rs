@@ -14,7 +14,10 @@ use std::{
 use zvm_core::{B256, DbError};
 use zvm_trie::{Nibbles, UpdateOptions};
 
-use super::{generations::Generations, index::SLICES, waiting::slice_of};
+use super::{
+    generations::Generations,
+    slices::{SLICES, slice_of},
+};
 use crate::kv::{KvReader, Table, Visit};
 
 /// Bytes of all cells together.
@@ -32,7 +35,7 @@ pub(super) struct Cells {
     /// How many nibbles the keys of a cell share; `None` as long as that is not known.
     nibbles: Option<usize>,
     /// How often each slice was written. A cell from before that is outdated.
-    writes: [u64; SLICES as usize],
+    writes: [u64; SLICES],
     known: Mutex<Generations<Nibbles, Cell>>,
 }
 
@@ -47,7 +50,7 @@ impl Default for Cells {
     fn default() -> Self {
         let weigh = |_: &_, cell: &Cell| ENTRY_BYTES + cell.records.len();
         let known = Mutex::new(Generations::new(BYTES_MAX, weigh));
-        Self { nibbles: None, writes: [0; SLICES as usize], known }
+        Self { nibbles: None, writes: [0; SLICES], known }
     }
 }
 
@@ -63,9 +66,9 @@ impl Cells {
         }
     }
 
-    /// Forgets what is in slice `number`, which was written.
-    pub(super) fn forget_slice(&mut self, number: u64) {
-        self.writes[(number % SLICES) as usize] += 1;
+    /// Forgets what is in `slice`, which was written.
+    pub(super) fn forget_slice(&mut self, slice: usize) {
+        self.writes[slice] += 1;
     }
 
     /// Forgets everything.
@@ -209,9 +212,9 @@ mod tests {
         cells.fit(256);
         assert_eq!((get(&cells, &before, 7), get(&cells, &after, 7)), (1, 1));
         assert_eq!((visit(&cells, &after, 7), visit(&cells, &after, 8)), (vec![1], vec![2]));
-        cells.forget_slice(slice_of(&[8]) as u64);
+        cells.forget_slice(slice_of(&[8]));
         assert_eq!(get(&cells, &after, 7), 1, "another slice was written");
-        cells.forget_slice(slice_of(&[7]) as u64);
+        cells.forget_slice(slice_of(&[7]));
         assert_eq!((visit(&cells, &after, 7), get(&cells, &after, 7)), (vec![2], 2));
         // Cells of another size begin anew.
         cells.fit(1 << 20);

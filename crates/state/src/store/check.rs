@@ -7,7 +7,7 @@ use zvm_trie::{LeafVisitor, Nibbles, RecordBuilder, RootBuilder, UpdateOptions, 
 
 use super::{
     FileDb, WALK_STEP,
-    branches::{Branches, account_path, storage_path},
+    branches::{BranchPath, Branches, StoragePath},
     keys::{Life, slot_key},
     plan::{AccountChange, SlotChange},
     read::{corrupt, corrupt_at, entries, get_all},
@@ -156,7 +156,7 @@ impl FileDb {
         progress: &mut dyn FnMut(&Checked),
     ) -> Result<(), DbError> {
         let kv = &self.kv();
-        let dirty = self.tries()?.storage.dirty_keys();
+        let dirty = self.tries()?.storage.dirty_paths();
         let mut root = RootBuilder::default();
         let mut all = entries::<_, 32>(kv, Table::Accounts, &[], None, AccountRecord::decode)?;
         loop {
@@ -176,7 +176,7 @@ impl FileDb {
                         kv,
                         &self.tries()?.storage,
                         UpdateOptions::STORAGE,
-                        &|path| storage_path(&life, path),
+                        &|path| StoragePath { life, path: *path },
                         &dirty,
                         &mut |visit| storage_leaves(kv, &life, &Nibbles::EMPTY, visit),
                     )?;
@@ -203,8 +203,8 @@ impl FileDb {
             kv,
             accounts,
             UpdateOptions::ACCOUNTS,
-            &account_path,
-            &accounts.dirty_keys(),
+            &|path| *path,
+            &accounts.dirty_paths(),
             &mut |visit| account_leaves(kv, &Nibbles::EMPTY, visit),
         )?;
         Ok(())
@@ -286,35 +286,36 @@ fn check_hash(
 }
 
 /// Compares the records of a trie with those of one built from all `leaves`, and counts them.
-/// `dirty` are the keys of records that are not on disk yet, in order.
-fn check_branches(
+/// `dirty` says where there are records that are not on disk yet, in order.
+fn check_branches<P: BranchPath>(
     kv: &dyn KvReader,
-    branches: &Branches,
+    branches: &Branches<P>,
     options: UpdateOptions,
-    key_of: &dyn Fn(&Nibbles) -> Box<[u8]>,
-    dirty: &[&[u8]],
+    path_of: &dyn Fn(&Nibbles) -> P,
+    dirty: &[P],
     leaves: &mut dyn FnMut(&mut LeafVisitor<'_>) -> Result<(), DbError>,
 ) -> Result<u64, DbError> {
     let mut expected = 0;
     let mut trie = RecordBuilder::new(options.small_max, |path, branch| {
-        let key = key_of(&path);
+        let path = path_of(&path);
         expected += 1;
-        match branches.get(kv, &key)? {
-            Some(found) if found == branch => Ok(()),
-            Some(_) => Err(corrupt_at(kv, branches.table(), &key, "not the branch of its leaves")),
-            None => Err(corrupt_at(kv, branches.table(), &key, "no record of a branch")),
-        }
+        let what = match branches.get(kv, &path)? {
+            Some(found) if found == branch => return Ok(()),
+            Some(_) => "not the branch of its leaves",
+            None => "no record of a branch",
+        };
+        Err(corrupt_at(kv, branches.table(), &path.key(), what))
     });
     leaves(&mut |key, value| {
         trie.push(key, value)?;
         Ok(ControlFlow::Continue(()))
     })?;
     trie.finish()?;
-    let prefix = key_of(&Nibbles::EMPTY);
+    let prefix = path_of(&Nibbles::EMPTY);
     let found = branches.count(kv, &prefix, dirty)?;
     if found != expected {
         let what = format!("{found} records, expected {expected}");
-        return Err(corrupt_at(kv, branches.table(), &prefix, what));
+        return Err(corrupt_at(kv, branches.table(), &prefix.key(), what));
     }
     Ok(expected)
 }

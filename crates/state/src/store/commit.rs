@@ -5,24 +5,22 @@ use std::sync::{MutexGuard, PoisonError};
 use zvm_core::{B256, BlockId, DbError, StateDiff};
 
 use super::{
-    FileDb,
+    FileDb, FileOptions,
     history::stage_changes,
-    index::{SLICES, index_keys, stage_slice},
+    index::{index_keys, stage_slice},
     pending::{Redo, stage_redo_end},
     plan::{AccountChange, Plan, SlotChange},
     read::put,
     recent::Recent,
     record::Head,
     recover::Meta,
-    tries::TrieChanges,
+    slices::{SLICES, Turns},
+    tries::{TrieChanges, Tries},
 };
 use crate::{
     kv::{Durability, Engine, Table, WriteBatch},
     past::{follows, seedable},
 };
-
-/// For how many blocks changed branches wait in memory to be written together.
-pub(super) const TRIE_LAG: u64 = 32;
 
 /// A crash takes fewer buffered blocks than this.
 const BUFFERED_MAX: u64 = 32;
@@ -44,21 +42,21 @@ impl FileDb {
         stage_code(diff, &mut batch);
         let tries = self.tries()?;
 
-        // A slice with each block; all of them where there is too much to hold. What is in its table
-        // needs no redo.
-        let slices = if self.pending.bytes() > self.options.pending_bytes {
-            stage_redo_end(block.number.saturating_sub(SLICES)..block.number, &mut batch);
-            0..SLICES
-        } else {
-            if let Some(done) = block.number.checked_sub(SLICES) {
-                stage_redo_end(done..done + 1, &mut batch);
-            }
-            redo.stage(block.number, &mut batch);
-            let slice = block.number % SLICES;
-            slice..slice + 1
+        let mut turns = match before.block {
+            Some(_) => self.meta.turns,
+            None => Turns::before(block.number),
         };
-        for slice in slices.clone() {
-            self.pending.stage_slice(slice, &redo, &mut batch);
+        let slices: Vec<usize> = turns.order().take(self.slices_due(&turns, tries)).collect();
+        for slice in &slices {
+            self.pending.stage_slice(*slice, &redo, &mut batch);
+            tries.stage_slice(*slice, &branches, &mut batch);
+        }
+        let waited_from = turns.first_waiting();
+        turns.advance(slices.len(), block.number);
+        stage_redo_end(waited_from..turns.first_waiting().min(block.number), &mut batch);
+        // What is in its table needs no redo.
+        if turns.first_waiting() <= block.number {
+            redo.stage(block.number, &mut batch);
         }
 
         let index = index_keys(&plan);
@@ -68,11 +66,6 @@ impl FileDb {
             stage_slice(&*self.kv, &self.meta, block.number, &index, &mut batch)?;
         }
         let history_bytes = stage_changes(block.number, &before, &plan, &mut batch);
-        let lag = block.number - self.meta.trie_block.unwrap_or(self.meta.floor).min(block.number);
-        let flushes = lag >= TRIE_LAG || tries.dirty_bytes() > self.options.trie_dirty_bytes;
-        if flushes {
-            tries.flush(&branches, &mut batch);
-        }
         let mut meta = Meta {
             head: Head { block: Some(block), root },
             floor: match before.block {
@@ -82,7 +75,7 @@ impl FileDb {
                 None => block.number,
             },
             history_bytes: self.meta.history_bytes.saturating_add(history_bytes),
-            trie_block: if flushes { Some(block.number) } else { self.meta.trie_block },
+            turns,
             index_start,
             retention: self.meta.retention,
         };
@@ -98,6 +91,10 @@ impl FileDb {
         self.set_meta(meta);
         self.recent.follow(&plan.accounts, &plan.slots, !plan.ended.is_empty());
         self.pending.hold(redo);
+        if let Some(tries) = self.tries.get_mut() {
+            tries.hold(branches);
+            slices.iter().for_each(|slice| tries.written(*slice));
+        }
         for slice in slices {
             self.pending.forget_slice(slice);
             self.cells.forget_slice(slice);
@@ -106,12 +103,6 @@ impl FileDb {
             tail.push(block.number, &index);
             tail.drop_before(meta.first_not_indexed());
         }
-        if let Some(tries) = self.tries.get_mut() {
-            match flushes {
-                true => tries.flushed(branches),
-                false => tries.hold(branches),
-            }
-        }
         self.follow_pruning(pruned);
         if self.options.engine == Engine::Redb
             && let Some(accounts) = self.tries.get().and_then(|tries| tries.account_count())
@@ -119,6 +110,31 @@ impl FileDb {
             self.cells.fit(accounts);
         }
         Ok(())
+    }
+
+    /// How many slices are to be written: one, or as many as it takes to hold no more than is allowed.
+    fn slices_due(&self, turns: &Turns, tries: &Tries) -> usize {
+        let FileOptions { pending_bytes, trie_dirty_bytes, .. } = self.options;
+        let (mut pending, mut dirty) = (self.pending.bytes(), tries.dirty_bytes());
+        let mut slices = turns.order();
+        let mut count = 0;
+        loop {
+            count += 1;
+            let Some(slice) = slices.next() else { return SLICES };
+            pending -= self.pending.slice_bytes(slice);
+            dirty -= tries.slice_bytes(slice);
+            if pending <= pending_bytes && dirty <= trie_dirty_bytes {
+                return count;
+            }
+        }
+    }
+
+    /// Puts all accounts and slots that wait into their tables.
+    pub(super) fn stage_waiting(&self, batch: &mut WriteBatch) {
+        self.pending.stage_all(batch);
+        if let Some(head) = self.number() {
+            stage_redo_end(self.meta.turns.first_waiting()..head.saturating_add(1), batch);
+        }
     }
 
     /// Writes `diff` as part of the state before the first block.
@@ -132,7 +148,8 @@ impl FileDb {
             batch.delete_prefix(Table::Storage, life);
             batch.delete_prefix(Table::TrieStorage, life);
         }
-        self.tries()?.flush(&branches, &mut batch);
+        let tries = self.tries()?;
+        (0..SLICES).for_each(|slice| tries.stage_slice(slice, &branches, &mut batch));
         let meta = Meta { head: Head { block: None, root }, ..self.meta };
         meta.stage(&mut batch);
         self.kv.write(batch, self.options.durability)?;
@@ -140,7 +157,10 @@ impl FileDb {
         self.recent = Recent::default();
         self.cells.clear();
         match self.tries.get_mut() {
-            Some(tries) if plan.ended.is_empty() => tries.flushed(branches),
+            Some(tries) if plan.ended.is_empty() => {
+                tries.hold(branches);
+                (0..SLICES).for_each(|slice| tries.written(slice));
+            }
             // Branches of the lives that ended are cached.
             _ => drop(self.tries.take()),
         }

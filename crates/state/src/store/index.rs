@@ -18,11 +18,12 @@ use super::{
     read::{entries, put},
     record::{decode_blocks, encode_blocks},
     recover::Meta,
+    slices,
 };
 use crate::kv::{KvReader, Order, Table, WriteBatch};
 
-/// What waits for its table is written in this many slices, one with each block. A power of two.
-pub(super) const SLICES: u64 = 128;
+/// It is written in as many slices as everything else, but one with each block whatever waits.
+const SLICES: u64 = slices::SLICES as u64;
 
 /// A past of up to this many blocks has no index.
 const BLOCKS_WITHOUT_INDEX: u64 = 256;

@@ -25,8 +25,14 @@ pub(super) struct Leaf<K> {
     value: Range<usize>,
 }
 
+impl<K> Default for Leaves<K> {
+    fn default() -> Self {
+        Self::with_capacity(0)
+    }
+}
+
 impl<K> Leaves<K> {
-    pub(super) fn with_capacity(leaves: usize) -> Self {
+    fn with_capacity(leaves: usize) -> Self {
         Self { leaves: Vec::with_capacity(leaves), values: Vec::new() }
     }
 

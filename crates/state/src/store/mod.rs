@@ -6,19 +6,19 @@
 //!
 //! | table | key | body |
 //! |---|---|---|
-//! | `meta` | name | head, history, tries; `format` without envelope |
+//! | `meta` | name | head, history, slices; `format` without envelope |
 //! | `accounts` | keccak(address) | address, nonce, balance, code hash, storage root, up to eight slots |
 //! | `storage` | keccak(address) ‖ incarnation u32 ‖ keccak(slot) | slot, and its word, never zero; of accounts with more than eight slots |
 //! | `code` | code hash | bytes |
-//! | `trie_accounts` | path, a nibble a byte | branch |
+//! | `trie_accounts` | path of two nibbles or more, a byte each | branch; none for eight accounts or fewer |
 //! | `trie_storage` | keccak(address) ‖ incarnation ‖ path | branch; none for eight slots or fewer |
 //! | `changes` | block u64 ‖ kind u8 ‖ key | value before the block |
 //! | `history` | kind ‖ 16 bytes of the key ‖ last block u64 | blocks that changed it |
 //! | `block_hashes` | number u64 | hash |
 //!
-//! A commit is one batch. Two parts of it lag behind: changed branches are held in memory and written
-//! together every few blocks ([`branches`]), and the index is written in slices ([`index`]). Both
-//! are worked out from `changes` when a store is opened ([`recover`]).
+//! A commit is one batch. Accounts, slots and branches go to their tables in slices of the key space, one
+//! or a few with each block ([`slices`]), as does the index. What waits for its turn is in the redos that
+//! are in `changes`, and is worked out from them when a store is opened ([`pending`], [`recover`]).
 
 mod branches;
 mod cells;
@@ -38,6 +38,7 @@ mod rebuild;
 mod recent;
 mod record;
 mod recover;
+mod slices;
 mod storage;
 mod tries;
 mod unwind;
@@ -161,7 +162,7 @@ impl FileDb {
         Ok(Self {
             options,
             meta,
-            pending: Pending::replay(&*kv, meta.head.number())?,
+            pending: Pending::replay(&*kv, meta.head.number(), &meta.turns)?,
             recent: Recent::default(),
             cells: Cells::default(),
             tries: OnceLock::new(),
@@ -237,7 +238,7 @@ impl FileDb {
         if let Some(tries) = self.tries.get() {
             return Ok(tries);
         }
-        let tries = catch_up(&self.kv(), &self.meta, &self.options)?;
+        let tries = catch_up(&*self.kv, &self.kv(), &self.meta, &self.options)?;
         Ok(self.tries.get_or_init(|| tries))
     }
 

@@ -41,7 +41,7 @@ impl Default for FileOptions {
             cache_bytes: 128 << 20,
             pending_bytes: 256 << 20,
             trie_cache_bytes: 96 << 20,
-            trie_dirty_bytes: 64 << 20,
+            trie_dirty_bytes: 96 << 20,
         }
     }
 }

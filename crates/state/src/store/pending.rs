@@ -1,10 +1,8 @@
 //! State records that are not in their tables yet, and the store seen through them.
 //!
-//! An account or a slot that changes sits in a page of its own more often than not, so writing each
-//! with its block would write a page for each. Instead a block is put on disk as one run of records,
-//! its *redo*, and the records go to their tables in slices of the key space, one slice with each
-//! block: a slice gathers what some blocks have changed, and many of them share a page. The last
-//! [`SLICES`] redos bring back what was in memory.
+//! A block is put on disk as one run of records, its *redo*, and the records go to their tables when it
+//! is the turn of their [slice](super::slices). The redos of the blocks since bring back what was in
+//! memory.
 
 use std::{
     cmp::Ordering,
@@ -17,11 +15,11 @@ use zvm_core::{B256, DbError};
 
 use super::{
     cells::Cells,
-    index::SLICES,
     keys::{Kind, SlotKey, change_key},
     read::{corrupt_at, open, put},
     record::{AccountRecord, SlotRecord, seal},
-    waiting::{self, Sealed, Slices, Waiting, slice_of},
+    slices::{Turns, slice_of},
+    waiting::{self, Entry as Waits, Sealed, Slices, Waiting},
 };
 use crate::kv::{Entries, Entry, KeyRange, KvReader, Order, Table, Visit, WriteBatch};
 
@@ -124,11 +122,15 @@ fn stage_record(table: Table, key: &[u8], record: Option<&[u8]>, batch: &mut Wri
 }
 
 impl Pending {
-    /// What was waiting when the store was left at `head`: the redos but for slices written since.
-    pub(super) fn replay(kv: &dyn KvReader, head: Option<u64>) -> Result<Self, DbError> {
+    /// What was waiting when the store was left at `head`: the redos but for what `turns` say is written.
+    pub(super) fn replay(
+        kv: &dyn KvReader,
+        head: Option<u64>,
+        turns: &Turns,
+    ) -> Result<Self, DbError> {
         let mut pending = Self::default();
         let Some(head) = head else { return Ok(pending) };
-        for block in head.saturating_sub(SLICES - 1)..=head {
+        for block in turns.first_waiting()..=head {
             let prefix = change_key(block, Kind::Redo, &[]);
             for entry in kv.iter(Table::Changes, &prefix, None, Order::Forward)? {
                 let (key, record) = entry?;
@@ -136,7 +138,7 @@ impl Pending {
                 let mut rest = chunk.as_slice();
                 while !rest.is_empty() {
                     pending
-                        .take_record(&mut rest, |key| is_staged(slice_of(key), block, head))
+                        .take_record(&mut rest, |key| turns.is_written(slice_of(key), block))
                         .ok_or_else(|| corrupt_at(kv, Table::Changes, &key, "a redo cut short"))?;
                 }
             }
@@ -144,9 +146,9 @@ impl Pending {
         Ok(pending)
     }
 
-    /// Takes a record off the front of a redo, and holds it unless `is_staged` says of its key that
-    /// it is in its table.
-    fn take_record(&mut self, rest: &mut &[u8], is_staged: impl Fn(&[u8]) -> bool) -> Option<()> {
+    /// Takes a record off the front of a redo, and holds it unless `is_written` says of its key
+    /// that it is in its table.
+    fn take_record(&mut self, rest: &mut &[u8], is_written: impl Fn(&[u8]) -> bool) -> Option<()> {
         let (head, behind) = rest.split_first_chunk::<5>()?;
         let key_length = usize::from(u16::from_be_bytes([head[1], head[2]]));
         let length = usize::from(u16::from_be_bytes([head[3], head[4]]));
@@ -155,8 +157,8 @@ impl Pending {
         *rest = behind;
         let record = (length > 0).then(|| record.into());
         match head[0] {
-            ACCOUNTS if is_staged(key) => <&[u8; 32]>::try_from(key).ok().map(drop),
-            STORAGE if is_staged(key) => <&SlotKey>::try_from(key).ok().map(drop),
+            ACCOUNTS if is_written(key) => <&[u8; 32]>::try_from(key).ok().map(drop),
+            STORAGE if is_written(key) => <&SlotKey>::try_from(key).ok().map(drop),
             ACCOUNTS => key.try_into().ok().map(|key| self.accounts.set(key, record)),
             STORAGE => key.try_into().ok().map(|key| self.storage.set(key, record)),
             _ => None,
@@ -168,9 +170,18 @@ impl Pending {
         self.accounts.bytes() + self.storage.bytes()
     }
 
-    /// Puts into their tables the records of slice `number`, and those of `redo` that belong there.
-    pub(super) fn stage_slice(&self, number: u64, redo: &Redo, batch: &mut WriteBatch) {
-        let slice = (number % SLICES) as usize;
+    /// Those of them that are in `slice`.
+    pub(super) fn slice_bytes(&self, slice: usize) -> usize {
+        self.accounts.slice_bytes(slice) + self.storage.slice_bytes(slice)
+    }
+
+    /// What waits for `table` in `slice`, in order.
+    pub(super) fn slice(&self, table: Table, slice: usize) -> impl Iterator<Item = Waits<'_>> {
+        self.of(table).into_iter().flat_map(move |waiting| waiting.slice(slice))
+    }
+
+    /// Puts into their tables the records of `slice`, and those of `redo` that belong there.
+    pub(super) fn stage_slice(&self, slice: usize, redo: &Redo, batch: &mut WriteBatch) {
         for (table, waiting) in self.tables() {
             for (key, record) in waiting.slice(slice) {
                 stage_record(table, key, record, batch);
@@ -200,9 +211,8 @@ impl Pending {
         }
     }
 
-    /// Forgets slice `number`, which is in its tables now.
-    pub(super) fn forget_slice(&mut self, number: u64) {
-        let slice = (number % SLICES) as usize;
+    /// Forgets `slice`, which is in its tables now.
+    pub(super) fn forget_slice(&mut self, slice: usize) {
         self.accounts.forget(slice);
         self.storage.forget(slice);
     }
@@ -219,12 +229,6 @@ impl Pending {
     fn tables(&self) -> [(Table, &dyn Waiting); 2] {
         [(Table::Accounts, &self.accounts), (Table::Storage, &self.storage)]
     }
-}
-
-/// Whether at `head` the records that `block` has in `slice` are in their tables.
-fn is_staged(slice: usize, block: u64, head: u64) -> bool {
-    let since = (head % SLICES + SLICES - slice as u64) % SLICES;
-    head.checked_sub(since).is_some_and(|last| block <= last)
 }
 
 /// A store with the records that wait.

@@ -5,10 +5,10 @@ use zvm_core::DbError;
 use super::{
     FileDb, History,
     history::{Change, change_bytes},
-    index::SLICES,
     keys::{Kind, Life},
     read::exact,
     recover::{Meta, stage_retention},
+    slices::SLICES,
 };
 use crate::kv::{Durability, KvReader, Order, Table, WriteBatch};
 
@@ -104,12 +104,9 @@ impl FileDb {
             Some((_, None)) => return Ok(pruned),
             None => u64::MAX,
         };
-        let (Some(number), Some(trie_block)) = (meta.head.number(), meta.trie_block) else {
-            return Ok(pruned);
-        };
-        // The redos of the newest blocks are needed, and what the stored tries lack is worked out from
-        // the changes since.
-        let last = number.saturating_sub(SLICES).min(trie_block).min(oldest_mark);
+        let Some(number) = meta.head.number() else { return Ok(pruned) };
+        // The redos of the newest blocks are needed.
+        let last = number.saturating_sub(SLICES as u64).min(oldest_mark);
         let last = match meta.retention {
             History::All => return Ok(pruned),
             History::Blocks(blocks) => last.min(number.saturating_sub(blocks)),

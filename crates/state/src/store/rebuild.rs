@@ -7,11 +7,13 @@ use zvm_trie::{Branch, RecordBuilder, UpdateOptions, encode_account, encode_word
 
 use super::{
     Checked, FileDb, WALK_STEP,
-    branches::{account_path, storage_path},
+    branches::{BranchPath, StoragePath},
     keys::{Life, life_of},
+    pending::Pending,
     read::{corrupt, corrupt_at, entries, exact, put},
     record::AccountRecord,
     recover::{Meta, meta},
+    slices::Turns,
     tries::for_each_slot,
 };
 use crate::kv::{Durability, KvReader, Order, Table, WriteBatch, prefix_end};
@@ -19,28 +21,33 @@ use crate::kv::{Durability, KvReader, Order, Table, WriteBatch, prefix_end};
 /// How many records are written together.
 const STEP: usize = 10_000;
 
-/// Records on their way to the store.
-type Records = RefCell<Vec<(Table, Box<[u8]>, Branch)>>;
+/// Branches on their way to the store. Those that are not stored have no key.
+type Records = RefCell<Vec<(Table, Option<Vec<u8>>, Branch)>>;
 
 impl FileDb {
-    /// Deletes all branch records and builds them anew from accounts and slots. `progress` hears
-    /// after each account how much is done.
+    /// Deletes all branch records and builds them anew from accounts and slots, which are all put into
+    /// their tables first. `progress` hears after each account how much is done.
     ///
     /// If this is interrupted, the state can be read, and nothing can be committed until it is done
     /// again.
     pub fn rebuild_trie(&mut self, progress: &mut dyn FnMut(&Checked)) -> Result<Checked, DbError> {
         let mut batch = WriteBatch::new();
+        self.stage_waiting(&mut batch);
+        let meta = Meta { turns: Turns::after(self.number()), ..self.meta };
+        meta.stage(&mut batch);
         batch.delete_prefix(Table::TrieAccounts, &[]);
         batch.delete_prefix(Table::TrieStorage, &[]);
         put(&mut batch, Table::Meta, meta::REBUILDING, &[]);
         self.kv.write(batch, Durability::Synced)?;
+        self.set_meta(meta);
+        self.pending = Pending::default();
+        self.cells.clear();
         self.tries.take();
-        self.forget_prepared();
 
         let mut done = Checked::default();
         let records = Records::default();
         let mut trie = RecordBuilder::new(UpdateOptions::ACCOUNTS.small_max, |path, branch| {
-            records.borrow_mut().push((Table::TrieAccounts, account_path(&path), branch));
+            records.borrow_mut().push((Table::TrieAccounts, stored_key(&path), branch));
             Ok(())
         });
         let mut leaf = Vec::new();
@@ -69,12 +76,9 @@ impl FileDb {
             let what = format!("meta head: root {stored}, that of the state is {root}");
             return Err(corrupt(&self.kv(), what));
         }
-        let meta = Meta { trie_block: self.meta.head.number(), ..self.meta };
         let mut batch = WriteBatch::new();
-        meta.stage(&mut batch);
         batch.delete(Table::Meta, meta::REBUILDING);
         self.kv.write(batch, Durability::Synced)?;
-        self.set_meta(meta);
         Ok(done)
     }
 
@@ -117,7 +121,8 @@ impl FileDb {
         done: &mut Checked,
     ) -> Result<B256, DbError> {
         let mut trie = RecordBuilder::new(UpdateOptions::STORAGE.small_max, |path, branch| {
-            records.borrow_mut().push((Table::TrieStorage, storage_path(life, &path), branch));
+            let path = StoragePath { life: *life, path };
+            records.borrow_mut().push((Table::TrieStorage, stored_key(&path), branch));
             Ok(())
         });
         let mut leaf = Vec::new();
@@ -150,11 +155,18 @@ impl FileDb {
         }
         let mut batch = WriteBatch::new();
         for (table, key, branch) in records.take() {
-            put(&mut batch, table, &key, &branch.encode());
+            if let Some(key) = key {
+                put(&mut batch, table, &key, &branch.encode());
+            }
             done.branches += 1;
         }
         self.kv.write(batch, Durability::Buffered)
     }
+}
+
+/// The key under which the branch at `path` is stored, if it is.
+fn stored_key(path: &impl BranchPath) -> Option<Vec<u8>> {
+    path.slice().map(|_| path.key())
 }
 
 /// The hash after `hash`.

@@ -1,23 +1,21 @@
-//! Opening: what the last process left in memory is worked out again from `changes`.
-
-use std::collections::BTreeMap;
+//! Opening: what the last process left in memory is worked out again.
 
 use zvm_core::{B256, DbError, U256};
 
 use super::{
     FileOptions, History, WALK_STEP,
-    commit::TRIE_LAG,
-    history::for_each_change,
-    keys::{Kind, SlotKey},
+    keys::{Life, SlotKey},
     leaves::Leaves,
-    read::{corrupt, get, get_all, open, put},
-    record::{AccountRecord, Head, SlotRecord, array, number},
-    tries::{TrieChanges, Tries},
+    pending::{Layered, Pending},
+    read::{corrupt, corrupt_at, exact, get, get_all, open, put},
+    record::{AccountRecord, Head, SlotRecord, number},
+    slices::{SLICES, Turns},
+    tries::{TrieChanges, Tries, in_parts},
 };
 use crate::kv::{KvReader, Table, WriteBatch};
 
 /// The layout of this program. A store with a higher number is refused.
-pub(crate) const FORMAT_VERSION: u32 = 6;
+pub(crate) const FORMAT_VERSION: u32 = 7;
 
 /// Keys of `meta`.
 pub(super) mod meta {
@@ -27,8 +25,8 @@ pub(super) mod meta {
     pub(crate) const HEAD: &[u8] = b"head";
     /// The first block whose state can be read u64 ‖ bytes of history u64.
     pub(crate) const HISTORY: &[u8] = b"history";
-    /// The block of the stored tries u64; absent if they are those before the first block.
-    pub(crate) const TRIE: &[u8] = b"trie";
+    /// [`Turns`](super::slices::Turns); absent before the first block.
+    pub(crate) const SLICES: &[u8] = b"slices";
     /// The block with which the index begins u64; absent if there is none.
     pub(crate) const INDEX: &[u8] = b"index";
     /// How much of the past is kept, as text; absent until the store is told.
@@ -97,8 +95,8 @@ pub(super) struct Meta {
     pub(super) floor: u64,
     /// About how many bytes the history takes.
     pub(super) history_bytes: u64,
-    /// The block of the stored tries; `None` if they are those before the first block.
-    pub(super) trie_block: Option<u64>,
+    /// What the tables have of each slice.
+    pub(super) turns: Turns,
     /// The block with which the index began to be written; `None` as long as there is none.
     pub(super) index_start: Option<u64>,
     /// How much of the past is kept.
@@ -112,7 +110,7 @@ impl Meta {
             let (floor, bytes) = body.split_at_checked(8).ok_or("history: too short")?;
             Ok((number(floor)?, number(bytes)?))
         })?;
-        let trie_block = get(kv, Table::Meta, meta::TRIE, number)?;
+        let turns = get(kv, Table::Meta, meta::SLICES, Turns::decode)?;
         let index_start = get(kv, Table::Meta, meta::INDEX, number)?;
         let retention = get(kv, Table::Meta, meta::RETENTION, |body| {
             let text = str::from_utf8(body).map_err(|error| format!("retention: {error}"))?;
@@ -120,19 +118,25 @@ impl Meta {
         })?;
         let (floor, history_bytes) = history.unwrap_or_default();
         let number = head.number();
+        // A slice is written with each block.
+        let written = turns.map(|turns| (turns.first_waiting(), turns.last_written()));
+        let is_slice_missed = written.zip(number).is_some_and(|((first, last), number)| {
+            number.saturating_sub(first) >= SLICES as u64 || last > Some(number)
+        });
         if history.is_some() != number.is_some()
-            || trie_block > number
+            || turns.is_some() != number.is_some()
+            || is_slice_missed
             || index_start > number
             || floor > number.unwrap_or(0)
         {
             let what = format!(
-                "meta: head {number:?}, history {history:?}, tries {trie_block:?} and index \
+                "meta: head {number:?}, history {history:?}, slices of blocks {written:?} and index \
                  {index_start:?} do not fit"
             );
             return Err(corrupt(kv, what));
         }
-        let retention = retention.unwrap_or_default();
-        Ok(Self { head, floor, history_bytes, trie_block, index_start, retention })
+        let (turns, retention) = (turns.unwrap_or_default(), retention.unwrap_or_default());
+        Ok(Self { head, floor, history_bytes, turns, index_start, retention })
     }
 
     pub(super) fn stage(&self, batch: &mut WriteBatch) {
@@ -141,21 +145,25 @@ impl Meta {
             Some(_) => {
                 let history = [self.floor.to_be_bytes(), self.history_bytes.to_be_bytes()];
                 put(batch, Table::Meta, meta::HISTORY, &history.concat());
+                put(batch, Table::Meta, meta::SLICES, &self.turns.encode());
             }
-            None => batch.delete(Table::Meta, meta::HISTORY),
+            None => {
+                batch.delete(Table::Meta, meta::HISTORY);
+                batch.delete(Table::Meta, meta::SLICES);
+            }
         }
-        for (name, block) in [(meta::TRIE, self.trie_block), (meta::INDEX, self.index_start)] {
-            match block {
-                Some(block) => put(batch, Table::Meta, name, &block.to_be_bytes()),
-                None => batch.delete(Table::Meta, name),
-            }
+        match self.index_start {
+            Some(block) => put(batch, Table::Meta, meta::INDEX, &block.to_be_bytes()),
+            None => batch.delete(Table::Meta, meta::INDEX),
         }
     }
 }
 
-/// Brings the stored tries, which are those of `meta.trie_block`, up to the head.
+/// Brings the tries, which are in each slice as of when it was written, up to the head: by the accounts
+/// and slots that have been waiting since.
 pub(super) fn catch_up(
     kv: &dyn KvReader,
+    now: &Layered<'_>,
     meta: &Meta,
     options: &FileOptions,
 ) -> Result<Tries, DbError> {
@@ -164,108 +172,109 @@ pub(super) fn catch_up(
         return unfit("the last rebuild was interrupted".to_owned());
     }
     let mut tries = Tries::new(options.trie_cache_bytes);
-    let Some(head) = meta.head.number().filter(|head| Some(*head) != meta.trie_block) else {
-        return Ok(tries);
+    let pending = now.pending;
+    // Slice by slice, so that not all that waits is in memory twice.
+    let update = |slices: &[usize]| {
+        let mut changes = TrieChanges::default();
+        for slice in slices {
+            let slots = waiting_slots(kv, pending, *slice)?;
+            for (life, root) in tries.update_storage(kv, &slots, |_| None, &mut changes)? {
+                check_storage_root(now, &life, root)?;
+            }
+            tries.update_slice(kv, &waiting_accounts(kv, pending, *slice)?, &mut changes)?;
+        }
+        Ok::<_, DbError>(changes)
     };
-    // No commit leaves more behind, and what there is to be worked out must fit into memory.
-    if head.saturating_sub(meta.trie_block.unwrap_or(meta.floor)) >= TRIE_LAG {
-        return unfit(format!("of block {:?}, the head is {head}", meta.trie_block));
-    }
-    let first = meta.trie_block.map_or(0, |block| block.saturating_add(1));
-    let touched = Touched::read(kv, first, head)?;
-    let (accounts, slots) = (touched.accounts, touched.slots);
-    let mut changes = TrieChanges::default();
-    tries.update_storage(kv, &slots_now(kv, slots)?, |_| None, &mut changes)?;
-    let root = match accounts.is_empty() {
-        // Blocks without a change have the root before them.
-        true => touched.root,
-        false => tries.update_accounts(kv, &accounts_now(kv, accounts)?, &mut changes)?,
-    };
+    let slices: Vec<usize> = (0..SLICES).collect();
+    let changes = in_parts(&slices, tries.threads(), update)?;
+    changes.into_iter().for_each(|changes| tries.hold(changes));
+    let root = tries.work_out_top(now)?;
     if root != meta.head.root {
         return unfit(format!("leads to root {root}, the head has {}", meta.head.root));
     }
-    tries.hold(changes);
     Ok(tries)
 }
 
-/// What some blocks have changed, and whether it was there before them.
-struct Touched {
-    /// The root before them.
-    root: B256,
-    accounts: BTreeMap<B256, bool>,
-    slots: BTreeMap<SlotKey, bool>,
-}
-
-impl Touched {
-    /// Reads the changes of blocks `first` to `last`.
-    fn read(kv: &dyn KvReader, first: u64, last: u64) -> Result<Self, DbError> {
-        let (mut root, mut accounts, mut slots) = (None, BTreeMap::new(), BTreeMap::new());
-        for_each_change(kv, first, last, |change, key, record| {
-            open(kv, Table::Changes, key, record, |body| {
-                let existed = !body.is_empty();
-                match change.kind {
-                    Kind::Head if root.is_none() => root = Some(Head::decode(body)?.root),
-                    Kind::Account => {
-                        accounts.entry(array(change.key)?.into()).or_insert(existed);
-                    }
-                    Kind::Slot => {
-                        slots.entry(array(change.key)?).or_insert(existed);
-                    }
-                    _ => {}
-                }
-                Ok(())
-            })
-        })?;
-        let root = root.ok_or_else(|| corrupt(kv, "changes: blocks without a head before them"))?;
-        Ok(Self { root, accounts, slots })
+/// Checks that `root` is that of the storage of a life which goes on.
+fn check_storage_root(now: &Layered<'_>, life: &Life, root: B256) -> Result<(), DbError> {
+    let hash = B256::from_slice(&life[..32]);
+    match get(now, Table::Accounts, hash.as_slice(), AccountRecord::decode)? {
+        Some(record) if record.life(&hash) == Some(*life) && record.storage_root != root => {
+            let what = format!(
+                "storage leads to root {root}, expected {}; rebuild the trie",
+                record.storage_root
+            );
+            Err(corrupt_at(now, Table::Accounts, hash.as_slice(), what))
+        }
+        _ => Ok(()),
     }
 }
 
-/// Accounts as they are, of which is known whether they were there before.
-fn accounts_now(kv: &dyn KvReader, touched: BTreeMap<B256, bool>) -> Result<Leaves<B256>, DbError> {
-    let mut leaves = Leaves::with_capacity(touched.len());
-    for_each_now(
+/// The accounts that wait in a slice.
+fn waiting_accounts(
+    kv: &dyn KvReader,
+    pending: &Pending,
+    slice: usize,
+) -> Result<Leaves<B256>, DbError> {
+    let mut leaves = Leaves::default();
+    for_each_waiting(
         kv,
+        pending,
         Table::Accounts,
-        touched,
+        slice,
         AccountRecord::decode_leaf,
-        |hash, existed, now| {
-            leaves.push_account(hash, existed, now.as_ref().map(|(info, root)| (info, *root)));
+        |key: [u8; 32], existed, now| {
+            leaves.push_account(
+                key.into(),
+                existed,
+                now.as_ref().map(|(info, root)| (info, *root)),
+            );
         },
     )?;
     Ok(leaves)
 }
 
 /// Likewise slots.
-fn slots_now(
+fn waiting_slots(
     kv: &dyn KvReader,
-    touched: BTreeMap<SlotKey, bool>,
+    pending: &Pending,
+    slice: usize,
 ) -> Result<Leaves<SlotKey>, DbError> {
-    let mut leaves = Leaves::with_capacity(touched.len());
-    for_each_now(kv, Table::Storage, touched, SlotRecord::decode, |key, existed, now| {
-        leaves.push_slot(key, existed, now.map_or(U256::ZERO, |record| record.word));
-    })?;
+    let mut leaves = Leaves::default();
+    for_each_waiting(
+        kv,
+        pending,
+        Table::Storage,
+        slice,
+        SlotRecord::decode,
+        |key, existed, now| {
+            leaves.push_slot(key, existed, now.map_or(U256::ZERO, |slot| slot.word))
+        },
+    )?;
     Ok(leaves)
 }
 
-/// Visits each key with what is stored under it. It does not hold more than a few records at once.
-fn for_each_now<K: AsRef<[u8]>, T>(
+/// Visits what waits for a table in a slice: the key, whether it is in the table, and what there
+/// is going to be under it.
+fn for_each_waiting<const N: usize, T>(
     kv: &dyn KvReader,
+    pending: &Pending,
     table: Table,
-    touched: BTreeMap<K, bool>,
+    slice: usize,
     decode: impl Fn(&[u8]) -> Result<T, String>,
-    mut visit: impl FnMut(K, bool, Option<T>),
+    mut visit: impl FnMut([u8; N], bool, Option<T>),
 ) -> Result<(), DbError> {
-    let mut touched = touched.into_iter();
+    let mut waiting = pending.slice(table, slice);
     loop {
-        let some: Vec<(K, bool)> = touched.by_ref().take(WALK_STEP).collect();
+        let some: Vec<(&[u8], Option<&[u8]>)> = waiting.by_ref().take(WALK_STEP).collect();
         if some.is_empty() {
             return Ok(());
         }
-        let keys: Vec<&K> = some.iter().map(|(key, _)| key).collect();
-        let records = get_all(kv, table, &keys, &decode)?;
-        for ((key, existed), record) in some.into_iter().zip(records) {
-            visit(key, existed, record);
+        let keys: Vec<&[u8]> = some.iter().map(|(key, _)| *key).collect();
+        let stored = get_all(kv, table, &keys, |_| Ok(()))?;
+        for ((key, record), stored) in some.into_iter().zip(stored) {
+            let record = record.map(|record| open(kv, table, key, record, &decode)).transpose()?;
+            visit(exact(kv, table, key)?, stored.is_some(), record);
         }
     }
 }

@@ -4,14 +4,15 @@ use std::{iter, ops::ControlFlow, panic::resume_unwind, thread};
 
 use zvm_core::{B256, DbError};
 use zvm_trie::{
-    Branch, LeafVisitor, Nibbles, TrieReader, UpdateOptions, encode_account, encode_word, update,
+    Branch, LeafVisitor, Nibbles, RecordBuilder, TrieReader, UpdateOptions, encode_account,
+    encode_word, update, update_below,
 };
 
 use super::{
-    branches::{BranchChange, Branches, account_path, storage_path},
+    branches::{BranchChange, BranchPath, Branches, SLICE_DEPTH, StoragePath},
     keys::{Life, SlotKey, life_of, slot_hash_of, slot_key},
     leaves::{Leaf, Leaves},
-    read::{exact, open},
+    read::{corrupt_at, exact, open},
     record::{AccountRecord, SlotRecord},
 };
 use crate::kv::{KvReader, Table, WriteBatch};
@@ -25,17 +26,17 @@ type StorageRoots = Vec<(Life, B256)>;
 /// The branch records of both kinds of tries.
 #[derive(Debug)]
 pub(super) struct Tries {
-    pub(super) accounts: Branches,
-    pub(super) storage: Branches,
+    pub(super) accounts: Branches<Nibbles>,
+    pub(super) storage: Branches<StoragePath>,
     /// Threads for one update. The result does not depend on it.
     threads: usize,
 }
 
-/// Records that a block changes.
+/// Records that a block changes, each kind in order.
 #[derive(Debug, Default)]
 pub(super) struct TrieChanges {
-    pub(super) accounts: Vec<BranchChange>,
-    pub(super) storage: Vec<BranchChange>,
+    pub(super) accounts: Vec<BranchChange<Nibbles>>,
+    pub(super) storage: Vec<BranchChange<StoragePath>>,
 }
 
 impl Tries {
@@ -47,9 +48,14 @@ impl Tries {
         }
     }
 
+    /// Threads that one update may use.
+    pub(super) fn threads(&self) -> usize {
+        self.threads
+    }
+
     /// How many accounts there are, if that is in memory.
     pub(super) fn account_count(&self) -> Option<u64> {
-        self.accounts.known(&account_path(&Nibbles::EMPTY))?.map(|root| root.leaf_count())
+        self.accounts.known(&Nibbles::EMPTY)?.map(|root| root.leaf_count())
     }
 
     /// Bytes of branches that are not on disk yet.
@@ -57,19 +63,59 @@ impl Tries {
         self.accounts.dirty_bytes() + self.storage.dirty_bytes()
     }
 
-    /// Adds all branches that are not on disk yet, and `changes` on top, to a batch.
-    pub(super) fn flush(&self, changes: &TrieChanges, batch: &mut WriteBatch) {
-        self.accounts.flush(&changes.accounts, batch);
-        self.storage.flush(&changes.storage, batch);
+    /// Those of them that are in `slice`.
+    pub(super) fn slice_bytes(&self, slice: usize) -> usize {
+        self.accounts.slice_bytes(slice) + self.storage.slice_bytes(slice)
     }
 
-    /// Notes that the batch of [`flush`](Self::flush) is written.
-    pub(super) fn flushed(&mut self, changes: TrieChanges) {
-        self.accounts.flushed(changes.accounts);
-        self.storage.flushed(changes.storage);
+    /// Adds the branches in `slice` that are not on disk yet, with `changes` on top, to a batch.
+    pub(super) fn stage_slice(&self, slice: usize, changes: &TrieChanges, batch: &mut WriteBatch) {
+        self.accounts.stage_slice(slice, &changes.accounts, batch);
+        self.storage.stage_slice(slice, &changes.storage, batch);
     }
 
-    /// Takes over the branches of a block that is written without them.
+    /// Notes that `slice` is written.
+    pub(super) fn written(&mut self, slice: usize) {
+        self.accounts.written(slice);
+        self.storage.written(slice);
+    }
+
+    /// Works out the branches of the account trie that are above the slices from those below, and
+    /// answers the root.
+    pub(super) fn work_out_top(&mut self, kv: &dyn KvReader) -> Result<B256, DbError> {
+        let (accounts, mut top) = (&self.accounts, Vec::new());
+        let mut trie = RecordBuilder::new(UpdateOptions::ACCOUNTS.small_max, |path, branch| {
+            if path.len() > SLICE_DEPTH && accounts.get(kv, &path)?.as_ref() != Some(&branch) {
+                let what = "not the branch of its leaves; rebuild the trie";
+                return Err(corrupt_at(kv, Table::TrieAccounts, &path.key(), what));
+            }
+            if path.len() <= SLICE_DEPTH {
+                let end = path.join(branch.extension()).unwrap_or(path);
+                if path.len() < SLICE_DEPTH && end.len() >= SLICE_DEPTH {
+                    // What has nothing beside it hangs above where it was looked for.
+                    top.push((end.prefix(SLICE_DEPTH), None));
+                }
+                top.push((path, Some(branch)));
+            }
+            Ok(())
+        });
+        for first in 0..=u8::MAX {
+            let path = Nibbles::of_key(&B256::repeat_byte(first), SLICE_DEPTH);
+            match accounts.get(kv, &path)? {
+                Some(branch) => trie.push_branch(path, &branch)?,
+                // A handful, or none. If there are more their branch hung above the slices.
+                None => account_leaves(kv, &path, &mut |key, value| {
+                    trie.push(key, value)?;
+                    Ok(ControlFlow::Continue(()))
+                })?,
+            }
+        }
+        let root = trie.finish()?;
+        self.accounts.hold(top);
+        Ok(root)
+    }
+
+    /// Takes over the branches of a block.
     pub(super) fn hold(&mut self, changes: TrieChanges) {
         self.accounts.hold(changes.accounts);
         self.storage.hold(changes.storage);
@@ -87,9 +133,8 @@ impl Tries {
         let leaves = slots.as_slice();
         let lives: Vec<_> = leaves.chunk_by(|a, b| a.key[..36] == b.key[..36]).collect();
         let threads = self.threads.min(leaves.len() / SLOTS_PER_THREAD).max(1);
-        let parts: Vec<_> = lives.chunks(lives.len().div_ceil(threads).max(1)).collect();
         // A contract alone has its trie for all threads to share.
-        let options = match parts.len() {
+        let options = match lives.len() {
             1 => UpdateOptions { threads, ..UpdateOptions::STORAGE },
             _ => UpdateOptions::STORAGE,
         };
@@ -102,26 +147,34 @@ impl Tries {
                 let trie = StorageTrie { kv, tries: self, life, slots: slot_count(&life) };
                 let update = update(&trie, &changes, options)?;
                 let records = update.branches.into_iter();
-                branches.extend(records.map(|(path, branch)| (storage_path(&life, &path), branch)));
+                branches.extend(records.map(|(path, branch)| (StoragePath { life, path }, branch)));
                 roots.push((life, update.root));
             }
             Ok::<_, DbError>((roots, branches))
         };
-        let updated: Vec<_> = thread::scope(|scope| {
-            let Some((first, others)) = parts.split_first() else { return Vec::new() };
-            let others: Vec<_> = others.iter().map(|part| scope.spawn(|| update(part))).collect();
-            let first = update(first);
-            let others = others.into_iter().map(|other| other.join());
-            let others = others.map(|done| done.unwrap_or_else(|panic| resume_unwind(panic)));
-            iter::once(first).chain(others).collect()
-        });
         let mut roots = Vec::with_capacity(lives.len());
-        for part in updated {
-            let (part_roots, branches) = part?;
+        for (part_roots, branches) in in_parts(&lives, threads, update)? {
             roots.extend(part_roots);
             out.storage.extend(branches);
         }
         Ok(roots)
+    }
+
+    /// Changes the account trie in one slice, as if the rest of it were not there.
+    pub(super) fn update_slice(
+        &self,
+        kv: &dyn KvReader,
+        accounts: &Leaves<B256>,
+        out: &mut TrieChanges,
+    ) -> Result<(), DbError> {
+        let trie = AccountTrie { kv, tries: self };
+        for below in accounts.as_slice().chunk_by(|a, b| a.key[0] == b.key[0]) {
+            let path = Nibbles::of_key(&below[0].key, SLICE_DEPTH);
+            let change = |leaf: &Leaf<B256>| accounts.change(leaf, leaf.key);
+            let changes: Vec<_> = below.iter().map(change).collect();
+            out.accounts.extend(update_below(&trie, path, &changes, UpdateOptions::ACCOUNTS)?);
+        }
+        Ok(())
     }
 
     /// Changes the account trie and answers the new root.
@@ -136,10 +189,28 @@ impl Tries {
         let trie = AccountTrie { kv, tries: self };
         let options = UpdateOptions { threads: self.threads, ..UpdateOptions::ACCOUNTS };
         let update = update(&trie, &changes, options)?;
-        let records = update.branches.into_iter();
-        out.accounts.extend(records.map(|(path, branch)| (account_path(&path), branch)));
+        out.accounts = update.branches;
         Ok(update.root)
     }
+}
+
+/// What `work` makes of the items, in as many parts, each on a thread of its own.
+pub(super) fn in_parts<T: Sync, R: Send>(
+    items: &[T],
+    threads: usize,
+    work: impl Fn(&[T]) -> Result<R, DbError> + Sync,
+) -> Result<Vec<R>, DbError> {
+    let mut parts = items.chunks(items.len().div_ceil(threads).max(1));
+    let Some(first) = parts.next() else { return Ok(Vec::new()) };
+    let work = &work;
+    let done: Vec<_> = thread::scope(|scope| {
+        let others: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
+        let first = work(first);
+        let others = others.into_iter().map(|other| other.join());
+        let others = others.map(|done| done.unwrap_or_else(|panic| resume_unwind(panic)));
+        iter::once(first).chain(others).collect()
+    });
+    done.into_iter().collect()
 }
 
 /// The trie of all accounts, as last written or held.
@@ -150,7 +221,7 @@ pub(super) struct AccountTrie<'a> {
 
 impl TrieReader for AccountTrie<'_> {
     fn branch(&self, path: &Nibbles) -> Result<Option<Branch>, DbError> {
-        self.tries.accounts.get(self.kv, &account_path(path))
+        self.tries.accounts.get(self.kv, path)
     }
 
     fn leaves(&self, path: &Nibbles, visit: &mut LeafVisitor<'_>) -> Result<(), DbError> {
@@ -173,7 +244,7 @@ impl TrieReader for StorageTrie<'_> {
         if self.slots == Some(0) {
             return Ok(None);
         }
-        self.tries.storage.get(self.kv, &storage_path(&self.life, path))
+        self.tries.storage.get(self.kv, &StoragePath { life: self.life, path: *path })
     }
 
     fn leaves(&self, path: &Nibbles, visit: &mut LeafVisitor<'_>) -> Result<(), DbError> {

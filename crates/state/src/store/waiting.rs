@@ -2,7 +2,7 @@
 
 use std::{array, collections::BTreeMap, mem, ops::Bound};
 
-use super::index::SLICES;
+use super::slices::{SLICES, slice_of};
 
 /// A sealed record; `None` deletes.
 pub(super) type Sealed = Option<Box<[u8]>>;
@@ -34,13 +34,20 @@ pub(super) trait Waiting {
 /// take longer than everything else it does.
 #[derive(Debug)]
 pub(super) struct Slices<const N: usize> {
-    slices: [BTreeMap<[u8; N], Sealed>; SLICES as usize],
+    slices: [Slice<N>; SLICES],
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Slice<const N: usize> {
+    records: BTreeMap<[u8; N], Sealed>,
     bytes: usize,
 }
 
 impl<const N: usize> Default for Slices<N> {
     fn default() -> Self {
-        Self { slices: array::from_fn(|_| BTreeMap::new()), bytes: 0 }
+        let slice = |_| Slice { records: BTreeMap::new(), bytes: 0 };
+        Self { slices: array::from_fn(slice), bytes: 0 }
     }
 }
 
@@ -50,23 +57,27 @@ impl<const N: usize> Slices<N> {
         self.bytes
     }
 
+    /// Those of them that are in `slice`.
+    pub(super) fn slice_bytes(&self, slice: usize) -> usize {
+        self.slices[slice].bytes
+    }
+
     pub(super) fn set(&mut self, key: [u8; N], record: Sealed) {
-        self.bytes += bytes::<N>(&record);
-        if let Some(before) = self.slices[slice_of(&key)].insert(key, record) {
-            self.bytes = self.bytes.saturating_sub(bytes::<N>(&before));
-        }
+        let slice = &mut self.slices[slice_of(&key)];
+        let added = bytes::<N>(&record);
+        let removed = slice.records.insert(key, record).map_or(0, |before| bytes::<N>(&before));
+        slice.bytes = slice.bytes + added - removed;
+        self.bytes = self.bytes + added - removed;
     }
 
     pub(super) fn forget(&mut self, slice: usize) {
-        for record in mem::take(&mut self.slices[slice]).values() {
-            self.bytes = self.bytes.saturating_sub(bytes::<N>(record));
-        }
+        self.bytes -= mem::take(&mut self.slices[slice]).bytes;
     }
 }
 
 impl<const N: usize> Waiting for Slices<N> {
     fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
-        self.slices[slice_of(key)].get(key).map(Option::as_deref)
+        self.slices[slice_of(key)].records.get(key).map(Option::as_deref)
     }
 
     fn range(&self, first: Bound<&[u8]>, last: Bound<&[u8]>) -> Range<'_> {
@@ -75,19 +86,15 @@ impl<const N: usize> Waiting for Slices<N> {
             Bound::Included(key) | Bound::Excluded(key) => slice_of(key),
             Bound::Unbounded => open_end,
         };
-        let slices = slice(first, 0)..=slice(last, SLICES as usize - 1);
-        let ranges = self.slices[slices].iter().map(|slice| slice.range::<[u8], _>((first, last)));
+        let slices = slice(first, 0)..=slice(last, SLICES - 1);
+        let ranges =
+            self.slices[slices].iter().map(|slice| slice.records.range::<[u8], _>((first, last)));
         Box::new(ranges.collect::<Vec<_>>().into_iter().flatten().map(entry))
     }
 
     fn slice(&self, slice: usize) -> Range<'_> {
-        Box::new(self.slices[slice].iter().map(entry))
+        Box::new(self.slices[slice].records.iter().map(entry))
     }
-}
-
-/// The slice that a key is in.
-pub(super) fn slice_of(key: &[u8]) -> usize {
-    usize::from(key.first().copied().unwrap_or_default()) * SLICES as usize / 256
 }
 
 fn entry<'a, const N: usize>((key, record): (&'a [u8; N], &'a Sealed)) -> Entry<'a> {

@@ -21,9 +21,13 @@ pub(super) type OpenTable<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
 /// A key and its new value; `None` deletes.
 pub(super) type Change<'a> = (&'a [u8], Option<&'a [u8]>);
 
-/// Changes are close together up to so many bytes stored for each: six or more are in a page then. With
-/// half as many bytes more, both ways take the same time.
-const CLOSE_BYTES: usize = 640;
+/// Changes are close together as long as it costs no more to copy what is stored among them than to make
+/// each where it is. Costs are in bytes copied; that of a change is what it saves at least, so that it is
+/// not in vain to look.
+const CHANGE_COST: usize = 4000;
+
+/// What a record costs beside its bytes.
+const RECORD_COST: usize = 500;
 
 /// Bytes of a stretch, beyond which it ends with the next changes.
 const BYTES_MAX: usize = 4 << 20;
@@ -45,7 +49,7 @@ impl<'a> Stretch<'a> {
     /// None yet. There are going to be about so many changes in it.
     pub(super) fn new(path: &'a Path, changes: usize) -> Self {
         // Growing would take twice as much, and memory that is not touched costs nothing.
-        let bytes = (2 * CLOSE_BYTES * changes).min(BYTES_MAX + BYTES_BEYOND);
+        let bytes = (CHANGE_COST * changes).min(BYTES_MAX + BYTES_BEYOND);
         Self { path, range: None, bytes: Vec::with_capacity(bytes), records: Vec::new() }
     }
 
@@ -66,15 +70,15 @@ impl<'a> Stretch<'a> {
         let (bytes, records) = (self.bytes.len(), self.records.len());
         let end = end.map_or(Bound::Included(*last), Bound::Excluded);
         let mut changes_left = changes.iter().copied().peekable();
-        let mut stored = 0;
+        let mut cost = 0;
         for entry in table
             .range::<&[u8]>((Bound::Included(*first), end))
             .map_err(fault("write", self.path))?
         {
             let (key, value) = entry.map_err(fault("write", self.path))?;
             let (key, value) = (key.value(), value.value());
-            stored += key.len() + value.len();
-            if stored > changes.len() * CLOSE_BYTES {
+            cost += RECORD_COST + key.len() + value.len();
+            if cost > changes.len() * CHANGE_COST {
                 self.bytes.truncate(bytes);
                 self.records.truncate(records);
                 return Ok(ControlFlow::Break(()));
@@ -194,7 +198,7 @@ mod tests {
     #[test]
     fn what_is_more_than_a_stretch_and_what_ends_one_is_written_too() {
         const VALUE: usize = 500;
-        const { assert!(VALUE + 2 < CLOSE_BYTES && 20_000 * VALUE > 2 * BYTES_MAX) };
+        const { assert!(RECORD_COST + VALUE + 2 < CHANGE_COST && 20_000 * VALUE > 2 * BYTES_MAX) };
         let database = database();
         // More than two stretches, and a gap in the middle where nothing changes.
         let all = |byte| (0..20_000_u16).map(move |key| (key, vec![byte; VALUE]));

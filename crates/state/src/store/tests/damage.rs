@@ -2,11 +2,9 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use zvm_core::{
-    AccountInfo, Address, B256, Bytes, Database, DbError, StateBackend, U256, keccak256,
-};
+use zvm_core::{AccountInfo, B256, Bytes, Database, DbError, StateBackend, U256, keccak256};
 
-use super::{content_root, open, store};
+use super::{address, content_root, open, store};
 use crate::{
     FileDb, FileOptions, History,
     kv::{
@@ -45,7 +43,7 @@ fn small_store() -> SimDisk {
     let mut db = open(&disk, KEPT, Durability::Synced).unwrap();
     let mut batch = db.batch();
     for id in 0..SMALL_WORLD {
-        let address = Address::repeat_byte(id as u8);
+        let address = address(id);
         let code = Bytes::from(vec![id as u8; 1 + id as usize / 4]);
         let info = AccountInfo { code_hash: keccak256(&code), ..AccountInfo::default() };
         batch.set_code(code);
@@ -68,7 +66,7 @@ fn small_store() -> SimDisk {
 
 /// A block that changes a slot of one account, and the nonce of another.
 fn small_commit(db: &mut FileDb, number: u64) -> Result<(), DbError> {
-    let address = |id: u64| Address::repeat_byte((id % SMALL_WORLD) as u8);
+    let address = |id: u64| address(id % SMALL_WORLD);
     let old = db.account(address(number * 5))?.unwrap_or_default();
     let info = AccountInfo { nonce: number, ..old.info };
     let slot = U256::from(number % 28);
@@ -88,7 +86,7 @@ fn answers(db: &mut FileDb, next: u64) -> BTreeMap<String, String> {
         note(format!("hash of {number}"), db.block_hash(number).map(|hash| hash.to_string()));
         let Ok(then) = db.at(number) else { continue };
         for id in 0..SMALL_WORLD {
-            let address = Address::repeat_byte(id as u8);
+            let address = address(id);
             let account = then.account(address);
             if let Ok(Some(account)) = &account {
                 let code = then.code(account.code_hash).map(|code| code.to_string());
