@@ -291,6 +291,14 @@ impl Branch {
             .ok_or(InconsistentTrie::Depth { path: *path })
     }
 
+    /// This record, which hangs at `path`, as it would be if it hung `depth` nibbles down, and where that
+    /// is. `None` if it hangs so far down anyway, or if its node is further up.
+    pub fn hung_at(&self, path: &Nibbles, depth: usize) -> Option<(Nibbles, Self)> {
+        let end = path.join(&self.extension)?;
+        (path.len() < depth && depth <= end.len())
+            .then(|| (end.prefix(depth), Self { extension: end.suffix(depth), ..self.clone() }))
+    }
+
     pub(crate) fn set_extension(&mut self, extension: Nibbles) {
         self.extension = extension;
     }

@@ -44,8 +44,8 @@ pub struct UpdateOptions {
 }
 
 impl UpdateOptions {
-    /// The trie of accounts: no records for up to eight of them, one thread.
-    pub const ACCOUNTS: Self = Self { small_max: 8, threads: 1 };
+    /// The trie of accounts: no records for up to twelve of them, one thread.
+    pub const ACCOUNTS: Self = Self { small_max: 12, threads: 1 };
 
     /// The trie of an account's storage: none for up to eight slots, one thread.
     pub const STORAGE: Self = Self { small_max: 8, threads: 1 };
@@ -264,7 +264,7 @@ impl<'r> Worker<'r> {
         };
         let record = self.record(path, true);
         let end = branch.end(&path)?;
-        self.branch(record, end, branch.unpack(), branch.leaf_count(), changes)
+        self.branch(record, end, &branch, changes)
     }
 
     /// Changes a branch node at `end`, whose place among the records is `record`.
@@ -272,20 +272,19 @@ impl<'r> Worker<'r> {
         &mut self,
         record: usize,
         end: Nibbles,
-        slots: Slots,
-        leaf_count: u64,
+        stored: &Branch,
         changes: &[Change<'c>],
     ) -> Result<Node<'c>, DbError> {
-        let leaf_count_after = leaf_count.saturating_add_signed(growth(changes));
+        let leaf_count_after = stored.leaf_count().saturating_add_signed(growth(changes));
         let parting = match changes {
             [first, .., last] => parting(&end, &first.key).min(parting(&end, &last.key)),
             [only] => parting(&end, &only.key),
             [] => end.len(),
         };
         if parting == end.len() {
-            let mut open = Open::new(end, slots);
+            let mut open = Open::new(end, stored.unpack());
             self.descend(&mut open, changes)?;
-            return self.close(Some(record), open, leaf_count_after);
+            return self.close(Some(record), &mut open, leaf_count_after);
         }
         // A new key leaves the extension: a new branch there, with the old one below it.
         let mut open = Open::new(end.prefix(parting), Slots::default());
@@ -296,10 +295,10 @@ impl<'r> Worker<'r> {
         self.descend(&mut open, before)?;
         let lower = open.path.child(along);
         let lower_record = self.record(lower, false);
-        let node = self.branch(lower_record, end, slots, leaf_count, inside)?;
+        let node = self.branch(lower_record, end, stored, inside)?;
         self.add(&mut open, along, node);
         self.descend(&mut open, behind)?;
-        self.close(Some(record), open, leaf_count_after)
+        self.close(Some(record), &mut open, leaf_count_after)
     }
 
     /// Replaces the children of `open` that `changes` concern.
@@ -368,7 +367,7 @@ impl<'r> Worker<'r> {
         let end = common_nibbles(&first.key, &last.key);
         let mut open = Open::new(Nibbles::of_key(&first.key, end), Slots::default());
         self.descend(&mut open, leaves)?;
-        self.close(record, open, leaf_count)
+        self.close(record, &mut open, leaf_count)
     }
 
     /// A subtree without records: the leaves there are, and `changes`.
@@ -455,13 +454,13 @@ impl<'r> Worker<'r> {
     fn close<'c>(
         &mut self,
         record: Option<usize>,
-        open: Open<'c>,
+        open: &mut Open<'c>,
         leaf_count: u64,
     ) -> Result<Node<'c>, DbError> {
-        let mut only = match open.pending {
+        let mut only = match open.pending.take() {
             Some((_, node)) => node,
             None if open.slots.children == 0 => return Ok(Node::Empty),
-            None if open.slots.children.is_power_of_two() => self.only_child(&open)?,
+            None if open.slots.children.is_power_of_two() => self.only_child(open)?,
             None => {
                 let name = self.unhashed.branch(&open.slots, &open.waiting);
                 let record = record.filter(|_| leaf_count > self.options.small_max);

@@ -14,6 +14,18 @@ use zvm_trie::{
     trie_root, update, update_below,
 };
 
+/// The records from `depth` nibbles on, as if nothing were above.
+fn parts_of(records: &BTreeMap<Nibbles, Vec<u8>>, depth: usize) -> BTreeMap<Nibbles, Vec<u8>> {
+    let decoded = records.iter().map(|(path, bytes)| (path, Branch::decode(bytes).unwrap()));
+    decoded
+        .filter_map(|(path, branch)| match path.len() < depth {
+            true => branch.hung_at(path, depth),
+            false => Some((*path, branch)),
+        })
+        .map(|(path, branch)| (path, branch.encode()))
+        .collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
@@ -72,13 +84,13 @@ proptest! {
         let after = trie.leaves_after(&changes);
         let (expected, expected_root) = MapTrie::build(after.clone(), small_max);
 
-        let mut parts = trie.records.clone();
-        parts.retain(|path, _| path.len() >= depth);
+        let mut parts = parts_of(&trie.records, depth);
         let part_of = |key: &B256| Nibbles::of_key(key, depth);
         let list = trie.changes(&changes);
         for of_part in list.chunk_by(|a, b| part_of(&a.key) == part_of(&b.key)) {
             let path = part_of(&of_part[0].key);
-            for (path, branch) in update_below(&trie, path, of_part, options).unwrap() {
+            let part = MapTrie { leaves: trie.leaves.clone(), records: parts.clone() };
+            for (path, branch) in update_below(&part, path, of_part, options).unwrap() {
                 prop_assert!(path.len() >= depth);
                 match branch {
                     Some(branch) => parts.insert(path, branch.encode()),
@@ -86,10 +98,11 @@ proptest! {
                 };
             }
         }
+        prop_assert_eq!(&parts, &parts_of(&expected.records, depth));
 
-        let mut built = Vec::new();
+        let mut above = BTreeMap::new();
         let mut whole = RecordBuilder::new(small_max, |path, branch| {
-            built.push((path, branch));
+            above.insert(path, branch.encode());
             Ok(())
         });
         let leaves: Vec<_> = after.iter().collect();
@@ -101,15 +114,9 @@ proptest! {
             }
         }
         prop_assert_eq!(whole.finish().unwrap(), expected_root);
-        for (path, branch) in built {
-            // What has nothing beside it hangs higher up than where its part begins.
-            let end = path.join(branch.extension()).unwrap();
-            if path.len() < depth && end.len() >= depth {
-                parts.remove(&end.prefix(depth));
-            }
-            parts.insert(path, branch.encode());
-        }
-        prop_assert_eq!(parts, expected.records);
+        let mut expected = expected.records;
+        expected.retain(|path, _| path.len() < depth);
+        prop_assert_eq!(above, expected);
     }
 
     #[test]

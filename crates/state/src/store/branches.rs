@@ -38,6 +38,10 @@ pub(super) trait BranchPath: Copy + Debug + Eq + Hash + Ord {
         self.is_in_slice().then(|| self.first_slice())
     }
 
+    /// The record, and where, that a branch has in its slice although it hangs above: as it would hang if
+    /// nothing were above the slices.
+    fn in_slice(&self, branch: &Branch) -> Option<(Self, Branch)>;
+
     /// The key of the record, which begins with `prefix` if the path does.
     fn key(&self) -> Vec<u8>;
 
@@ -53,6 +57,10 @@ impl BranchPath for Nibbles {
 
     fn is_in_slice(&self) -> bool {
         self.len() >= SLICE_DEPTH
+    }
+
+    fn in_slice(&self, branch: &Branch) -> Option<(Self, Branch)> {
+        branch.hung_at(self, SLICE_DEPTH)
     }
 
     fn key(&self) -> Vec<u8> {
@@ -78,6 +86,10 @@ impl BranchPath for StoragePath {
 
     fn is_in_slice(&self) -> bool {
         true
+    }
+
+    fn in_slice(&self, _: &Branch) -> Option<(Self, Branch)> {
+        None
     }
 
     fn key(&self) -> Vec<u8> {

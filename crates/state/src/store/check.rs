@@ -1,6 +1,6 @@
 //! Checking a store, as thoroughly as asked.
 
-use std::{collections::BTreeSet, ops::ControlFlow};
+use std::{collections::BTreeSet, iter, ops::ControlFlow};
 
 use zvm_core::{B256, DbError, KECCAK_EMPTY, hex, keccak256};
 use zvm_trie::{LeafVisitor, Nibbles, RecordBuilder, RootBuilder, UpdateOptions, storage_root};
@@ -298,13 +298,17 @@ fn check_branches<P: BranchPath>(
     let mut expected = 0;
     let mut trie = RecordBuilder::new(options.small_max, |path, branch| {
         let path = path_of(&path);
-        expected += 1;
-        let what = match branches.get(kv, &path)? {
-            Some(found) if found == branch => return Ok(()),
-            Some(_) => "not the branch of its leaves",
-            None => "no record of a branch",
-        };
-        Err(corrupt_at(kv, branches.table(), &path.key(), what))
+        let in_slice = path.in_slice(&branch);
+        for (path, branch) in iter::once((path, branch)).chain(in_slice) {
+            expected += 1;
+            let what = match branches.get(kv, &path)? {
+                Some(found) if found == branch => continue,
+                Some(_) => "not the branch of its leaves",
+                None => "no record of a branch",
+            };
+            return Err(corrupt_at(kv, branches.table(), &path.key(), what));
+        }
+        Ok(())
     });
     leaves(&mut |key, value| {
         trie.push(key, value)?;

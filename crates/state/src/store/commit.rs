@@ -89,7 +89,7 @@ impl FileDb {
 
         // On disk. Memory follows, and nothing of this can fail.
         self.set_meta(meta);
-        self.recent.follow(&plan.accounts, &plan.slots, !plan.ended.is_empty());
+        self.recent.follow(plan);
         self.pending.hold(redo);
         if let Some(tries) = self.tries.get_mut() {
             tries.hold(branches);

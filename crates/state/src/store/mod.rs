@@ -10,7 +10,7 @@
 //! | `accounts` | keccak(address) | address, nonce, balance, code hash, storage root, up to eight slots |
 //! | `storage` | keccak(address) ‖ incarnation u32 ‖ keccak(slot) | slot, and its word, never zero; of accounts with more than eight slots |
 //! | `code` | code hash | bytes |
-//! | `trie_accounts` | path of two nibbles or more, a byte each | branch; none for eight accounts or fewer |
+//! | `trie_accounts` | path of two nibbles or more, a byte each | branch; none for twelve accounts or fewer |
 //! | `trie_storage` | keccak(address) ‖ incarnation ‖ path | branch; none for eight slots or fewer |
 //! | `changes` | block u64 ‖ kind u8 ‖ key | value before the block |
 //! | `history` | kind ‖ 16 bytes of the key ‖ last block u64 | blocks that changed it |

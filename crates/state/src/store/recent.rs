@@ -10,7 +10,7 @@ use zvm_core::{B256, DbError, U256};
 use super::{
     generations::Generations,
     keys::SlotKey,
-    plan::{AccountChange, SlotChange},
+    plan::Plan,
     read::{get, get_all},
     record::{AccountRecord, SlotRecord},
 };
@@ -91,21 +91,16 @@ impl Recent {
     }
 
     /// Follows a block.
-    pub(super) fn follow(
-        &mut self,
-        accounts: &[AccountChange],
-        slots: &[SlotChange],
-        has_ended_lives: bool,
-    ) {
+    pub(super) fn follow(&mut self, plan: Plan) {
         let mut known = lock(&self.accounts);
-        for account in accounts {
-            known.insert(account.hash, account.new.clone());
+        for account in plan.accounts {
+            known.insert(account.hash, account.new);
         }
         let mut known = lock(&self.slots);
-        if has_ended_lives {
+        if !plan.ended.is_empty() {
             known.clear();
         }
-        for slot in slots {
+        for slot in plan.slots {
             known.insert(slot.key, slot.new);
         }
     }

@@ -83,26 +83,26 @@ fn a_state_that_was_asked_about_is_the_one_that_is_committed() {
     db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
 }
 
-/// The address of one of sixteen accounts. The hashes of twelve begin with the same two nibbles, of ten
+/// The address of one of twenty accounts. The hashes of fifteen begin with the same two nibbles, of thirteen
 /// with the same three: their branches are stored, but for that which hangs above its slice as long as
-/// nothing is beside the twelve.
+/// nothing is beside the fifteen.
 fn address(id: u64) -> Address {
     static ADDRESSES: LazyLock<Vec<Address>> = LazyLock::new(|| {
-        let firsts = [[0x600; 10].as_slice(), &[0x60f; 2], &[0x620; 2], &[0x800; 2]].concat();
+        let firsts = [[0x600; 13].as_slice(), &[0x60f; 2], &[0x620; 2], &[0x800; 3]].concat();
         let mut addresses = (0_u64..).map(|number| Address::from_word(U256::from(number).into()));
         let begins = |address: &Address| {
             u16::from_be_bytes([keccak256(address)[0], keccak256(address)[1]]) >> 4
         };
         firsts.into_iter().filter_map(|first| addresses.find(|it| begins(it) == first)).collect()
     });
-    ADDRESSES[id as usize % 16]
+    ADDRESSES[id as usize % 20]
 }
 
-/// A block that changes a few of sixteen accounts, destroys some and gives others many slots.
+/// A block that changes a few of twenty accounts, destroys some and gives others many slots.
 fn commit(db: &mut FileDb, number: u64) -> Result<(), DbError> {
     let mut batch = db.batch();
     for step in 0..4 {
-        let id = (number * 7 + step * 5) % 16;
+        let id = (number * 7 + step * 5) % 20;
         let address = address(id);
         if (number + step) % 11 == 3 {
             batch = batch.delete_account(address);
@@ -255,7 +255,7 @@ fn a_deleted_branch_is_found_and_a_rebuilt_trie_is_whole() {
         commit(&mut db, number).unwrap();
     }
     let whole = db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
-    assert!(whole.branches > 3 && whole.accounts == 16, "{whole:?}");
+    assert!(whole.branches > 3 && whole.accounts == 20, "{whole:?}");
     for table in [Table::TrieAccounts, Table::TrieStorage] {
         let kv = db.store();
         let key = kv.iter(table, &[], None, Order::Reverse).unwrap().next().unwrap().unwrap().0;
@@ -269,11 +269,11 @@ fn a_deleted_branch_is_found_and_a_rebuilt_trie_is_whole() {
         db = open(&disk, History::All, Durability::Synced).unwrap();
         let missing = db.check(CheckLevel::Branches, &mut |_| {});
         assert!(missing.is_err(), "{missing:?}");
-        assert_eq!(db.rebuild_trie(&mut |_| {}).unwrap().accounts, 16);
+        assert_eq!(db.rebuild_trie(&mut |_| {}).unwrap().accounts, 20);
         assert_eq!(db.check(CheckLevel::Branches, &mut |_| {}).unwrap(), whole);
         // However many are drawn, those behind the same places.
         let drawn = db.check(CheckLevel::Sample(1000), &mut |_| {}).unwrap().accounts;
-        assert!((2..=16).contains(&drawn), "{drawn}");
+        assert!((2..=20).contains(&drawn), "{drawn}");
     }
     commit(&mut db, head + 1).unwrap();
     db.unwind(20).unwrap();
@@ -344,6 +344,38 @@ fn slices_of_other_blocks_than_the_head_says_are_refused() {
     let mut db = opened(right).unwrap();
     commit(&mut db, head + 1).unwrap();
     db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
+}
+
+#[test]
+fn branches_come_back_whatever_is_beside_them() {
+    let disk = SimDisk::default();
+    let mut db = open(&disk, History::All, Durability::Synced).unwrap();
+    // With fewer beside them, the branches of fifteen hang at the root, one nibble or two below it.
+    let worlds =
+        [0..13, 0..15, 0..17, 0..20, 0..15, 0..12, 0..13, 3..20, 0..20, 0..0, 0..14, 0..18];
+    let mut heads = Vec::new();
+    for (nonce, world) in (1..).zip(worlds) {
+        let batch = (0..20).fold(db.batch(), |batch, id| match world.contains(&id) {
+            true => batch.set_account(address(id), AccountInfo { nonce, ..AccountInfo::default() }),
+            false => batch.delete_account(address(id)),
+        });
+        batch.commit().unwrap();
+        for blocks in [0, SLICES / 2, SLICES / 2] {
+            (0..blocks).for_each(|_| db.batch().commit().unwrap());
+            drop(db);
+            db = open(&disk, History::All, Durability::Synced).unwrap();
+            let checked = db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
+            assert_eq!(checked.accounts, world.clone().count() as u64);
+            heads.push(db.head().unwrap().number);
+        }
+    }
+    for head in heads.into_iter().rev().skip(1) {
+        db.unwind(head).unwrap();
+        db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
+        drop(db);
+        db = open(&disk, History::All, Durability::Synced).unwrap();
+        db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
+    }
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! The tries of a store: flat records as leaves, branch records above them.
 
-use std::{iter, ops::ControlFlow, panic::resume_unwind, thread};
+use std::{collections::BTreeMap, iter, ops::ControlFlow, panic::resume_unwind, thread};
 
 use zvm_core::{B256, DbError};
 use zvm_trie::{
-    Branch, LeafVisitor, Nibbles, RecordBuilder, TrieReader, UpdateOptions, encode_account,
-    encode_word, update, update_below,
+    Branch, BranchUpdates, LeafVisitor, Nibbles, RecordBuilder, TrieReader, UpdateOptions,
+    encode_account, encode_word, update, update_below,
 };
 
 use super::{
@@ -84,26 +84,27 @@ impl Tries {
     /// answers the root.
     pub(super) fn work_out_top(&mut self, kv: &dyn KvReader) -> Result<B256, DbError> {
         let (accounts, mut top) = (&self.accounts, Vec::new());
+        let missing = |path: &Nibbles| {
+            let what = "no record of a branch; rebuild the trie";
+            Err(corrupt_at(kv, Table::TrieAccounts, &path.key(), what))
+        };
         let mut trie = RecordBuilder::new(UpdateOptions::ACCOUNTS.small_max, |path, branch| {
-            if path.len() > SLICE_DEPTH && accounts.get(kv, &path)?.as_ref() != Some(&branch) {
-                let what = "not the branch of its leaves; rebuild the trie";
-                return Err(corrupt_at(kv, Table::TrieAccounts, &path.key(), what));
+            // Whatever is below is known: only a few leaves make do without a branch.
+            if path.is_in_slice() {
+                return missing(&path);
             }
-            if path.len() <= SLICE_DEPTH {
-                let end = path.join(branch.extension()).unwrap_or(path);
-                if path.len() < SLICE_DEPTH && end.len() >= SLICE_DEPTH {
-                    // What has nothing beside it hangs above where it was looked for.
-                    top.push((end.prefix(SLICE_DEPTH), None));
-                }
-                top.push((path, Some(branch)));
+            if let Some((path, _)) = path.in_slice(&branch)
+                && accounts.get(kv, &path)?.is_none()
+            {
+                return missing(&path);
             }
+            top.push((path, Some(branch)));
             Ok(())
         });
         for first in 0..=u8::MAX {
             let path = Nibbles::of_key(&B256::repeat_byte(first), SLICE_DEPTH);
             match accounts.get(kv, &path)? {
                 Some(branch) => trie.push_branch(path, &branch)?,
-                // A handful, or none. If there are more their branch hung above the slices.
                 None => account_leaves(kv, &path, &mut |key, value| {
                     trie.push(key, value)?;
                     Ok(ControlFlow::Continue(()))
@@ -113,6 +114,24 @@ impl Tries {
         let root = trie.finish()?;
         self.accounts.hold(top);
         Ok(root)
+    }
+
+    /// `changes` of the account trie, with those of records [in slices](BranchPath::in_slice) of branches
+    /// that hang above.
+    fn with_slices(&self, changes: BranchUpdates) -> BranchUpdates {
+        let top = || changes.iter().filter(|(path, _)| !path.is_in_slice());
+        let known = |path| self.accounts.known(path).flatten();
+        let before: Vec<_> = top().filter_map(|(path, _)| path.in_slice(&known(path)?)).collect();
+        let after: Vec<_> =
+            top().filter_map(|(path, branch)| path.in_slice(branch.as_ref()?)).collect();
+        if before.is_empty() && after.is_empty() {
+            return changes;
+        }
+        let mut all: BTreeMap<Nibbles, Option<Branch>> =
+            before.into_iter().map(|(path, _)| (path, None)).collect();
+        all.extend(changes);
+        all.extend(after.into_iter().map(|(path, branch)| (path, Some(branch))));
+        all.into_iter().collect()
     }
 
     /// Takes over the branches of a block.
@@ -189,7 +208,7 @@ impl Tries {
         let trie = AccountTrie { kv, tries: self };
         let options = UpdateOptions { threads: self.threads, ..UpdateOptions::ACCOUNTS };
         let update = update(&trie, &changes, options)?;
-        out.accounts = update.branches;
+        out.accounts = self.with_slices(update.branches);
         Ok(update.root)
     }
 }

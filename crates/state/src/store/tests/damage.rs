@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Accounts in a small store, more than make do without a branch.
-const SMALL_WORLD: u64 = 12;
+const SMALL_WORLD: u64 = 15;
 
 /// Its last block: late enough for records to be where they belong.
 const SMALL_HEAD: u64 = 72;
