@@ -238,7 +238,7 @@ impl FileDb {
         if let Some(tries) = self.tries.get() {
             return Ok(tries);
         }
-        let tries = catch_up(&*self.kv, &self.kv(), &self.meta, &self.options)?;
+        let tries = catch_up(&self.kv(), &self.meta, &self.options)?;
         Ok(self.tries.get_or_init(|| tries))
     }
 

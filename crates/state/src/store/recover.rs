@@ -162,17 +162,16 @@ impl Meta {
 /// Brings the tries, which are in each slice as of when it was written, up to the head: by the accounts
 /// and slots that have been waiting since.
 pub(super) fn catch_up(
-    kv: &dyn KvReader,
     now: &Layered<'_>,
     meta: &Meta,
     options: &FileOptions,
 ) -> Result<Tries, DbError> {
+    let Layered { kv, pending, .. } = *now;
     let unfit = |what: String| Err(corrupt(kv, format!("trie_accounts: {what}; rebuild the trie")));
     if get(kv, Table::Meta, meta::REBUILDING, |_| Ok(()))?.is_some() {
         return unfit("the last rebuild was interrupted".to_owned());
     }
     let mut tries = Tries::new(options.trie_cache_bytes);
-    let pending = now.pending;
     // Slice by slice, so that not all that waits is in memory twice.
     let update = |slices: &[usize]| {
         let mut changes = TrieChanges::default();

@@ -176,12 +176,14 @@ fn a_torn_log_is_a_block_at_or_behind_the_last_synced() {
         let synced = 100 + seed as usize * 7;
         // Every other time more waits than there may.
         let pending_bytes = if seed % 2 == 0 { 1 << 20 } else { 4000 };
+        let trie_dirty_bytes = if seed % 3 == 0 { 1 << 20 } else { 2000 };
         let open = |durability| {
             let history = History::Blocks(80);
             let options = FileOptions {
                 history: Some(history),
                 durability,
                 pending_bytes,
+                trie_dirty_bytes,
                 ..Default::default()
             };
             FileDb::over(store(&disk).unwrap(), options).unwrap()
@@ -202,6 +204,31 @@ fn a_torn_log_is_a_block_at_or_behind_the_last_synced() {
         let kept = disk.unsynced_bytes() * (seed as usize + 1) / 13;
         check_survivor(&disk.after(Crash::Cut { kept }), &roots, synced, &when);
     }
+}
+
+#[test]
+fn no_more_waits_than_may_but_for_the_last_block() {
+    let most_waiting = |pending_bytes, trie_dirty_bytes| {
+        let disk = SimDisk::default();
+        let options = FileOptions { pending_bytes, trie_dirty_bytes, ..FileOptions::default() };
+        let mut db = FileDb::over(store(&disk).unwrap(), options).unwrap();
+        let (mut pending, mut dirty) = (0, 0);
+        for number in 1..=300 {
+            commit(&mut db, number).unwrap();
+            pending = pending.max(db.pending.bytes());
+            dirty = dirty.max(db.tries().unwrap().dirty_bytes());
+        }
+        drop(db);
+        let db = FileDb::over(store(&disk).unwrap(), options).unwrap();
+        db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
+        (pending, dirty)
+    };
+    let block = most_waiting(0, 0);
+    let all = most_waiting(1 << 20, 1 << 20);
+    let few = most_waiting(4000, 1 << 20);
+    assert!(few.0 <= 4000 + block.0 && 4000 + block.0 < all.0, "{few:?} {block:?} {all:?}");
+    let few = most_waiting(1 << 20, 2000);
+    assert!(few.1 <= 2000 + block.1 && 2000 + block.1 < all.1, "{few:?} {block:?} {all:?}");
 }
 
 #[test]
