@@ -212,6 +212,6 @@ impl<F: FnMut(Nibbles, Branch) -> Result<(), DbError>> RecordBuilder<F> {
 impl Open {
     fn add(&mut self, nibble: u8, child: &Done) {
         self.slots.set(usize::from(nibble), child.node, child.present);
-        self.leaf_count += child.leaf_count;
+        self.leaf_count = self.leaf_count.saturating_add(child.leaf_count);
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     fmt::Debug,
     hash::Hash,
-    mem,
+    iter, mem,
     ops::Range,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -41,6 +41,12 @@ pub(super) trait BranchPath: Copy + Debug + Eq + Hash + Ord {
     /// The record, and where, that a branch has in its slice although it hangs above: as it would hang if
     /// nothing were above the slices.
     fn in_slice(&self, branch: &Branch) -> Option<(Self, Branch)>;
+
+    /// All records of a branch that hangs here.
+    fn records(self, branch: Branch) -> impl Iterator<Item = (Self, Branch)> {
+        let in_slice = self.in_slice(&branch);
+        iter::once((self, branch)).chain(in_slice)
+    }
 
     /// The key of the record, which begins with `prefix` if the path does.
     fn key(&self) -> Vec<u8>;
@@ -161,14 +167,14 @@ impl<P: BranchPath> Branches<P> {
 
     /// The record at `path` if it is in memory.
     pub(super) fn known(&self, path: &P) -> Option<Option<Branch>> {
-        let dirty = &self.dirty[path.slice().unwrap_or(SLICES)];
-        dirty.records.get(path).cloned().or_else(|| self.cache().get(path).map(Some))
+        let dirty = self.dirty[place(path)].records.get(path);
+        dirty.cloned().or_else(|| self.cache().get(path).map(Some))
     }
 
     /// Takes over the records of a block.
     pub(super) fn hold(&mut self, changes: Vec<BranchChange<P>>) {
         for (path, branch) in changes {
-            let dirty = &mut self.dirty[path.slice().unwrap_or(SLICES)];
+            let dirty = &mut self.dirty[place(&path)];
             let added = bytes::<P>(branch.as_ref());
             let removed = match dirty.records.insert(path, branch) {
                 Some(before) => bytes::<P>(before.as_ref()),
@@ -178,7 +184,10 @@ impl<P: BranchPath> Branches<P> {
                 }
             };
             dirty.bytes = dirty.bytes + added - removed;
-            self.dirty_bytes = self.dirty_bytes + added - removed;
+            // What is never written does not wait.
+            if path.is_in_slice() {
+                self.dirty_bytes = self.dirty_bytes + added - removed;
+            }
         }
     }
 
@@ -216,7 +225,7 @@ impl<P: BranchPath> Branches<P> {
         let dirty = &mut self.dirty[slice];
         self.dirty_bytes -= mem::take(&mut dirty.bytes);
         let mut cache = lock(&self.cache);
-        for (path, branch) in dirty.records.drain() {
+        for (path, branch) in mem::take(&mut dirty.records) {
             if let Some(branch) = branch {
                 cache.insert(path, branch);
             }
@@ -252,9 +261,8 @@ impl<P: BranchPath> Branches<P> {
         let mut count = below.count() as u64;
         for entry in kv.iter(self.table, &prefix, None, Order::Forward)? {
             let path = P::of_key(&entry?.0);
-            let is_dirty = path.is_some_and(|path| {
-                self.dirty[path.slice().unwrap_or(SLICES)].records.contains_key(&path)
-            });
+            let is_dirty =
+                path.is_some_and(|path| self.dirty[place(&path)].records.contains_key(&path));
             count += u64::from(!is_dirty);
         }
         Ok(count)
@@ -273,6 +281,11 @@ impl<P: BranchPath> Branches<P> {
     fn cache(&self) -> MutexGuard<'_, Generations<P, Branch>> {
         lock(&self.cache)
     }
+}
+
+/// Where among what is dirty a record is.
+fn place(path: &impl BranchPath) -> usize {
+    path.slice().unwrap_or(SLICES)
 }
 
 /// Which of `changes`, which are in order, belong to a slice. What is above the slices is among them.

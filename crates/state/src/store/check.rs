@@ -1,6 +1,6 @@
 //! Checking a store, as thoroughly as asked.
 
-use std::{collections::BTreeSet, iter, ops::ControlFlow};
+use std::{collections::BTreeSet, ops::ControlFlow};
 
 use zvm_core::{B256, DbError, KECCAK_EMPTY, hex, keccak256};
 use zvm_trie::{LeafVisitor, Nibbles, RecordBuilder, RootBuilder, UpdateOptions, storage_root};
@@ -297,9 +297,7 @@ fn check_branches<P: BranchPath>(
 ) -> Result<u64, DbError> {
     let mut expected = 0;
     let mut trie = RecordBuilder::new(options.small_max, |path, branch| {
-        let path = path_of(&path);
-        let in_slice = path.in_slice(&branch);
-        for (path, branch) in iter::once((path, branch)).chain(in_slice) {
+        for (path, branch) in path_of(&path).records(branch) {
             expected += 1;
             let what = match branches.get(kv, &path)? {
                 Some(found) if found == branch => continue,

@@ -92,8 +92,7 @@ impl FileDb {
         self.recent.follow(plan);
         self.pending.hold(redo);
         if let Some(tries) = self.tries.get_mut() {
-            tries.hold(branches);
-            slices.iter().for_each(|slice| tries.written(*slice));
+            tries.follow(branches, slices.iter().copied());
         }
         for slice in slices {
             self.pending.forget_slice(slice);
@@ -129,7 +128,8 @@ impl FileDb {
         }
     }
 
-    /// Puts all accounts and slots that wait into their tables.
+    /// Puts all accounts and slots that wait into their tables, and ends their redos. All slices are
+    /// written with the batch, so their branches have to be, too.
     pub(super) fn stage_waiting(&self, batch: &mut WriteBatch) {
         self.pending.stage_all(batch);
         if let Some(head) = self.number() {
@@ -148,8 +148,7 @@ impl FileDb {
             batch.delete_prefix(Table::Storage, life);
             batch.delete_prefix(Table::TrieStorage, life);
         }
-        let tries = self.tries()?;
-        (0..SLICES).for_each(|slice| tries.stage_slice(slice, &branches, &mut batch));
+        self.tries()?.stage_all(&branches, &mut batch);
         let meta = Meta { head: Head { block: None, root }, ..self.meta };
         meta.stage(&mut batch);
         self.kv.write(batch, self.options.durability)?;
@@ -158,8 +157,7 @@ impl FileDb {
         self.cells.clear();
         match self.tries.get_mut() {
             Some(tries) if plan.ended.is_empty() => {
-                tries.hold(branches);
-                (0..SLICES).for_each(|slice| tries.written(slice));
+                tries.follow(branches, 0..SLICES);
             }
             // Branches of the lives that ended are cached.
             _ => drop(self.tries.take()),

@@ -105,7 +105,7 @@ impl FileDb {
             None => u64::MAX,
         };
         let Some(number) = meta.head.number() else { return Ok(pruned) };
-        // The redos of the newest blocks are needed.
+        // The redos of the newest blocks are needed, and of a life that ends nothing may wait for its table.
         let last = number.saturating_sub(SLICES as u64).min(oldest_mark);
         let last = match meta.retention {
             History::All => return Ok(pruned),
@@ -128,7 +128,7 @@ impl FileDb {
                 meta.floor = change.block;
             }
             if change.kind == Kind::Redo {
-                // Ends with the batch.
+                // Of the first block of a chain, which may still be needed. It ends when all is in its table.
                 continue;
             }
             if change.kind == Kind::Ended {

@@ -1,6 +1,6 @@
 //! Building the tries of a store anew.
 
-use std::{cell::RefCell, iter, ops::ControlFlow};
+use std::{cell::RefCell, ops::ControlFlow};
 
 use zvm_core::{B256, DbError};
 use zvm_trie::{Branch, RecordBuilder, UpdateOptions, encode_account, encode_word};
@@ -47,10 +47,9 @@ impl FileDb {
         let mut done = Checked::default();
         let records = Records::default();
         let mut trie = RecordBuilder::new(UpdateOptions::ACCOUNTS.small_max, |path, branch| {
-            let (mut records, in_slice) = (records.borrow_mut(), path.in_slice(&branch));
-            for (path, branch) in iter::once((path, branch)).chain(in_slice) {
-                records.push((Table::TrieAccounts, stored_key(&path), branch));
-            }
+            let all = path.records(branch);
+            let all = all.map(|(path, branch)| (Table::TrieAccounts, stored_key(&path), branch));
+            records.borrow_mut().extend(all);
             Ok(())
         });
         let mut leaf = Vec::new();

@@ -7,7 +7,7 @@ use super::{
     keys::{Life, SlotKey},
     leaves::Leaves,
     pending::{Layered, Pending},
-    read::{corrupt, corrupt_at, exact, get, get_all, open, put},
+    read::{corrupt, corrupt_at, exact, get, open, put},
     record::{AccountRecord, Head, SlotRecord, number},
     slices::{SLICES, Turns},
     tries::{TrieChanges, Tries, in_parts},
@@ -118,10 +118,10 @@ impl Meta {
         })?;
         let (floor, history_bytes) = history.unwrap_or_default();
         let number = head.number();
-        // A slice is written with each block.
+        // A slice is written with each block, so the one whose turn is next was, SLICES - 1 blocks ago.
         let written = turns.map(|turns| (turns.first_waiting(), turns.last_written()));
         let is_slice_missed = written.zip(number).is_some_and(|((first, last), number)| {
-            number.saturating_sub(first) >= SLICES as u64 || last > Some(number)
+            number.saturating_sub(first) > SLICES as u64 - 2 || last != Some(number)
         });
         if history.is_some() != number.is_some()
             || turns.is_some() != number.is_some()
@@ -172,19 +172,24 @@ pub(super) fn catch_up(
         return unfit("the last rebuild was interrupted".to_owned());
     }
     let mut tries = Tries::new(options.trie_cache_bytes);
-    // Slice by slice, so that not all that waits is in memory twice.
+    // Slice by slice, so that not all that waits is in memory twice. What has changed is in `changes`, so
+    // leaves are read as they are now: what they replace may be damaged.
+    let slices: Vec<usize> = (0..SLICES).collect();
+    let mut changes = TrieChanges::default();
+    for slice in &slices {
+        let slots = waiting_slots(kv, pending, *slice)?;
+        for (life, root) in tries.update_storage(now, &slots, |_| None, &mut changes)? {
+            check_storage_root(now, &life, root)?;
+        }
+    }
+    tries.hold(changes);
     let update = |slices: &[usize]| {
         let mut changes = TrieChanges::default();
         for slice in slices {
-            let slots = waiting_slots(kv, pending, *slice)?;
-            for (life, root) in tries.update_storage(kv, &slots, |_| None, &mut changes)? {
-                check_storage_root(now, &life, root)?;
-            }
-            tries.update_slice(kv, &waiting_accounts(kv, pending, *slice)?, &mut changes)?;
+            tries.update_slice(now, &waiting_accounts(kv, pending, *slice)?, &mut changes)?;
         }
-        Ok::<_, DbError>(changes)
+        Ok(changes)
     };
-    let slices: Vec<usize> = (0..SLICES).collect();
     let changes = in_parts(&slices, tries.threads(), update)?;
     changes.into_iter().for_each(|changes| tries.hold(changes));
     let root = tries.work_out_top(now)?;
@@ -270,7 +275,7 @@ fn for_each_waiting<const N: usize, T>(
             return Ok(());
         }
         let keys: Vec<&[u8]> = some.iter().map(|(key, _)| *key).collect();
-        let stored = get_all(kv, table, &keys, |_| Ok(()))?;
+        let stored = kv.multi_get(table, &keys)?;
         for ((key, record), stored) in some.into_iter().zip(stored) {
             let record = record.map(|record| open(kv, table, key, record, &decode)).transpose()?;
             visit(exact(kv, table, key)?, stored.is_some(), record);

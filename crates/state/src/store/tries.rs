@@ -14,6 +14,7 @@ use super::{
     leaves::{Leaf, Leaves},
     read::{corrupt_at, exact, open},
     record::{AccountRecord, SlotRecord},
+    slices::SLICES,
 };
 use crate::kv::{KvReader, Table, WriteBatch};
 
@@ -74,10 +75,18 @@ impl Tries {
         self.storage.stage_slice(slice, &changes.storage, batch);
     }
 
-    /// Notes that `slice` is written.
-    pub(super) fn written(&mut self, slice: usize) {
-        self.accounts.written(slice);
-        self.storage.written(slice);
+    /// [`stage_slice`](Self::stage_slice) for all of them.
+    pub(super) fn stage_all(&self, changes: &TrieChanges, batch: &mut WriteBatch) {
+        (0..SLICES).for_each(|slice| self.stage_slice(slice, changes, batch));
+    }
+
+    /// Takes over the branches of a batch in which `slices` are written.
+    pub(super) fn follow(&mut self, changes: TrieChanges, slices: impl IntoIterator<Item = usize>) {
+        self.hold(changes);
+        for slice in slices {
+            self.accounts.written(slice);
+            self.storage.written(slice);
+        }
     }
 
     /// Works out the branches of the account trie that are above the slices from those below, and
@@ -101,6 +110,8 @@ impl Tries {
             top.push((path, Some(branch)));
             Ok(())
         });
+        // Two nibbles are a byte.
+        const { assert!(SLICE_DEPTH == 2) };
         for first in 0..=u8::MAX {
             let path = Nibbles::of_key(&B256::repeat_byte(first), SLICE_DEPTH);
             match accounts.get(kv, &path)? {
@@ -134,7 +145,7 @@ impl Tries {
         all.into_iter().collect()
     }
 
-    /// Takes over the branches of a block.
+    /// Takes over branches that are not written yet.
     pub(super) fn hold(&mut self, changes: TrieChanges) {
         self.accounts.hold(changes.accounts);
         self.storage.hold(changes.storage);

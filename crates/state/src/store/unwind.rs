@@ -117,7 +117,7 @@ impl FileDb {
         for key in &index {
             stage_trim(kv, key, target, &mut batch)?;
         }
-        (0..SLICES).for_each(|slice| tries.stage_slice(slice, &branches, &mut batch));
+        tries.stage_all(&branches, &mut batch);
         let meta = match head.block {
             None => Meta { head, retention: self.meta.retention, ..Meta::default() },
             Some(block) => Meta {
@@ -139,8 +139,7 @@ impl FileDb {
         self.cells.clear();
         self.tail.take();
         if let Some(tries) = self.tries.get_mut() {
-            tries.hold(branches);
-            (0..SLICES).for_each(|slice| tries.written(slice));
+            tries.follow(branches, 0..SLICES);
         }
         self.marks.retain(|mark| mark.1 <= found);
         Ok(())

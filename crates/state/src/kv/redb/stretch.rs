@@ -46,11 +46,15 @@ pub(super) struct Stretch<'a> {
 }
 
 impl<'a> Stretch<'a> {
-    /// None yet. There are going to be about so many changes in it.
-    pub(super) fn new(path: &'a Path, changes: usize) -> Self {
+    /// None yet.
+    pub(super) fn new(path: &'a Path) -> Self {
+        Self { path, range: None, bytes: Vec::new(), records: Vec::new() }
+    }
+
+    /// Makes room for a stretch in which there are going to be about so many changes.
+    pub(super) fn reserve(&mut self, changes: usize) {
         // Growing would take twice as much, and memory that is not touched costs nothing.
-        let bytes = (CHANGE_COST * changes).min(BYTES_MAX + BYTES_BEYOND);
-        Self { path, range: None, bytes: Vec::with_capacity(bytes), records: Vec::new() }
+        self.bytes.reserve(CHANGE_COST.saturating_mul(changes).min(BYTES_MAX + BYTES_BEYOND));
     }
 
     /// Goes on with `changes`, up to but without the key `end`, or to the last of them. Breaks, and stays

@@ -70,7 +70,10 @@ fn apply_within(
     path: &Path,
     changes: &[Change<'_>],
 ) -> Result<(), DbError> {
-    let mut stretch = Stretch::new(path, changes.len());
+    let mut stretch = Stretch::new(path);
+    if changes.len() >= GROUP {
+        stretch.reserve(changes.len());
+    }
     let mut sparse = 0_usize;
     for (number, group) in changes.chunks(GROUP).enumerate() {
         let next = changes.get((number + 1) * GROUP);

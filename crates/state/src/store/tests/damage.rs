@@ -2,17 +2,19 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use zvm_core::{AccountInfo, B256, Bytes, Database, DbError, StateBackend, U256, keccak256};
+use zvm_core::{
+    AccountInfo, Address, B256, Bytes, Database, DbError, StateBackend, U256, keccak256,
+};
 
-use super::{address, content_root, open, store};
+use super::{address, commit, content_root, open, store};
 use crate::{
-    FileDb, FileOptions, History,
+    CheckLevel, FileDb, FileOptions, History,
     kv::{
         Durability, KvReader, Options, Order, Table, WriteBatch,
         compliance::Random,
         sim::{Crash, SimDisk},
     },
-    store::recover::initial,
+    store::{recover::initial, slices::SLICES},
 };
 
 /// Accounts in a small store, more than make do without a branch.
@@ -140,6 +142,47 @@ fn a_flipped_bit_in_any_record_is_an_error_or_harmless() {
             assert_eq!(Some(&answer), right.get(&what), "{place}");
         }
     }
+}
+
+#[test]
+fn damage_of_what_is_about_to_be_replaced_is_harmless() {
+    let disk = SimDisk::default();
+    let mut db = open(&disk, History::All, Durability::Synced).unwrap();
+    let fill = |db: &mut FileDb, word| {
+        let slots = (0..20).map(U256::from);
+        slots.fold(db.batch(), |it, slot| it.set_storage(Address::ZERO, slot, word)).commit()
+    };
+    fill(&mut db, U256::from(1)).unwrap();
+    let head = SLICES as u64 + 70;
+    for number in 2..=head {
+        commit(&mut db, number).unwrap();
+    }
+    fill(&mut db, U256::from(2)).unwrap();
+    let mut waiting = Vec::new();
+    for table in [Table::Accounts, Table::Storage] {
+        let keys = (0..SLICES).flat_map(|slice| db.pending.slice(table, slice));
+        waiting.extend(keys.map(|(key, _)| (table, key.to_vec())));
+    }
+    drop(db);
+    let (mut kv, mut batch) = (store(&disk).unwrap(), WriteBatch::new());
+    let mut damaged = BTreeMap::new();
+    for (table, key) in waiting {
+        if let Some(mut value) = kv.get(table, &key).unwrap() {
+            value[3] ^= 4;
+            batch.put(table, &key, &value);
+            *damaged.entry(table).or_insert(0) += 1;
+        }
+    }
+    assert!(damaged.len() == 2, "{damaged:?}");
+    kv.write(batch, Durability::Synced).unwrap();
+    drop(kv);
+    let mut db = open(&disk, History::All, Durability::Synced).unwrap();
+    db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
+    for number in 0..SLICES as u64 {
+        commit(&mut db, number).unwrap();
+    }
+    db.check(CheckLevel::Branches, &mut |_| {}).unwrap();
+    assert_eq!(content_root(&db).unwrap(), db.state_root().unwrap());
 }
 
 /// A record under another key is not there, which who looks for it cannot know. The trie does.
