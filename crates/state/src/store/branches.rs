@@ -48,7 +48,8 @@ pub(super) trait BranchPath: Copy + Debug + Eq + Hash + Ord {
         iter::once((self, branch)).chain(in_slice)
     }
 
-    /// The key of the record, which begins with `prefix` if the path does.
+    /// The key of the record. Keys are in the order of their paths, and that of what hangs below begins
+    /// with it.
     fn key(&self) -> Vec<u8>;
 
     /// What [`key`](Self::key) was made of.
@@ -157,7 +158,7 @@ impl<P: BranchPath> Branches<P> {
     }
 
     /// The record at `path` as it is on disk.
-    pub(super) fn stored(&self, kv: &dyn KvReader, path: &P) -> Result<Option<Branch>, DbError> {
+    fn stored(&self, kv: &dyn KvReader, path: &P) -> Result<Option<Branch>, DbError> {
         let decode = |body: &[u8]| Branch::decode(body).map_err(|error| error.to_string());
         match path.slice() {
             Some(_) => get(kv, self.table, &path.key(), decode),
@@ -207,9 +208,9 @@ impl<P: BranchPath> Branches<P> {
         let mut body = Vec::new();
         let later = changes.iter().map(|(path, branch)| (path, branch));
         // The last of two changes of one key counts.
-        for (path, branch) in dirty.records.iter().chain(later) {
+        let all = dirty.records.iter().chain(later);
+        for (path, branch) in all.filter(|(path, _)| path.is_in_slice()) {
             match branch {
-                _ if path.slice().is_none() => {}
                 Some(branch) => {
                     body.clear();
                     branch.encode_to(&mut body);

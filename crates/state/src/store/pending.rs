@@ -19,7 +19,7 @@ use super::{
     read::{corrupt_at, open, put},
     record::{AccountRecord, SlotRecord, seal},
     slices::{Turns, slice_of},
-    waiting::{self, Entry as Waits, Sealed, Slices, Waiting},
+    waiting::{self, Sealed, Slices, Waiting},
 };
 use crate::kv::{Entries, Entry, KeyRange, KvReader, Order, Table, Visit, WriteBatch};
 
@@ -176,7 +176,11 @@ impl Pending {
     }
 
     /// What waits for `table` in `slice`, in order.
-    pub(super) fn slice(&self, table: Table, slice: usize) -> impl Iterator<Item = Waits<'_>> {
+    pub(super) fn slice(
+        &self,
+        table: Table,
+        slice: usize,
+    ) -> impl Iterator<Item = waiting::Entry<'_>> {
         self.of(table).into_iter().flat_map(move |waiting| waiting.slice(slice))
     }
 
